@@ -1,0 +1,209 @@
+//! What can go wrong: a kind to branch on, the stage it happened in, a sentence to log.
+
+use std::fmt;
+
+/// Part of the way from a call to the platform in which something failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    /// The arguments of a call, before anything was done.
+    Argument,
+    /// The state of the object called.
+    State,
+    /// Looking up the platform's host name.
+    Resolve,
+    /// Opening the TCP connection.
+    Tcp,
+    /// The TLS handshake or a TLS record.
+    Tls,
+    /// The MQTT exchange: CONNECT, CONNACK and every packet after them.
+    Mqtt,
+    /// The session's own rules: deadlines, limits, shutdown.
+    Session,
+    /// A decision of the platform about this device.
+    Platform,
+    /// The library itself or the resources of the process.
+    Library,
+}
+
+impl Stage {
+    /// The stage in a few words, as it appears in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Argument => "argument",
+            Self::State => "state",
+            Self::Resolve => "name lookup",
+            Self::Tcp => "TCP connect",
+            Self::Tls => "TLS",
+            Self::Mqtt => "MQTT",
+            Self::Session => "session",
+            Self::Platform => "platform",
+            Self::Library => "library",
+        }
+    }
+}
+
+/// What a caller branches on. Each kind has one result code in the C interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ErrorKind {
+    /// An argument is outside its documented range or form.
+    InvalidArgument,
+    /// The object is not in a state in which this call is allowed.
+    InvalidState,
+    /// The outbox is at its limit of operations or bytes.
+    OutboxFull,
+    /// The time given to a blocking call ran out.
+    Timeout,
+    /// The operation was dropped because its client stopped or was destroyed.
+    Cancelled,
+    /// A blocking call inside a callback, which it would wait for.
+    WouldDeadlock,
+    /// The message's own deadline passed before the platform acknowledged it. It may have been
+    /// delivered.
+    Expired,
+    /// The client is draining and takes nothing new.
+    Closing,
+    /// The host name could not be resolved.
+    Dns,
+    /// The network refused or broke the connection.
+    Network,
+    /// Name lookup, TCP, TLS and CONNACK together took longer than allowed.
+    ConnectTimeout,
+    /// The peer closed the connection in an orderly way.
+    ClosedByPeer,
+    /// A TLS setting is unusable.
+    TlsConfig,
+    /// The TLS handshake failed for a reason other than the certificate.
+    TlsHandshake,
+    /// The server's certificate was not accepted.
+    TlsCertificate,
+    /// The peer broke the MQTT protocol.
+    Protocol,
+    /// Nothing came back in time: the link is dead.
+    KeepAliveTimeout,
+    /// The platform refused user name or password (CONNACK 4).
+    BadCredentials,
+    /// The platform refused the client id (CONNACK 2).
+    BadClientId,
+    /// The platform is not available (CONNACK 3).
+    ServerUnavailable,
+    /// The platform does not authorise this device (CONNACK 5).
+    NotAuthorized,
+    /// The platform does not speak this version of MQTT (CONNACK 1).
+    UnsupportedProtocol,
+    /// The platform refused a subscription (SUBACK 0x80).
+    SubscriptionRefused,
+    /// Another connection with the same identity replaced this one.
+    TakenOver,
+    /// The application did not take messages as fast as they came.
+    InboxOverflow,
+    /// Registration was refused by the platform.
+    RegistrationRefused,
+    /// The platform's registration reply could not be understood.
+    RegistrationMalformed,
+    /// A defect of the library. The text helps those who mend it.
+    Internal,
+    /// The system is out of threads, descriptors or memory.
+    NoResources,
+}
+
+impl ErrorKind {
+    /// Whether the same operation may succeed later without a change by the application.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::OutboxFull
+            | Self::Timeout
+            | Self::Dns
+            | Self::Network
+            | Self::ConnectTimeout
+            | Self::ClosedByPeer
+            | Self::Protocol
+            | Self::KeepAliveTimeout
+            | Self::ServerUnavailable
+            | Self::TakenOver
+            | Self::InboxOverflow
+            | Self::NoResources => true,
+            Self::InvalidArgument
+            | Self::InvalidState
+            | Self::Cancelled
+            | Self::WouldDeadlock
+            | Self::Expired
+            | Self::Closing
+            | Self::TlsConfig
+            | Self::TlsHandshake
+            | Self::TlsCertificate
+            | Self::BadCredentials
+            | Self::BadClientId
+            | Self::NotAuthorized
+            | Self::UnsupportedProtocol
+            | Self::SubscriptionRefused
+            | Self::RegistrationRefused
+            | Self::RegistrationMalformed
+            | Self::Internal => false,
+        }
+    }
+}
+
+/// A failure: kind, stage, and a sentence that names the cause and never a secret.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Error {
+    kind: ErrorKind,
+    stage: Stage,
+    context: String,
+    os_error: Option<i32>,
+}
+
+impl Error {
+    /// `context` says in lower case, without a full stop, what failed and why; it must not contain
+    /// a secret.
+    pub fn new(kind: ErrorKind, stage: Stage, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            stage,
+            context: context.into(),
+            os_error: None,
+        }
+    }
+
+    /// An argument that was refused: `name`, its `value` or a description of it, and the limit.
+    pub fn argument(name: &str, problem: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::InvalidArgument,
+            Stage::Argument,
+            format!("{name} {problem}"),
+        )
+    }
+
+    /// Adds the number of the operating system's error.
+    #[must_use]
+    pub fn with_os_error(mut self, os_error: Option<i32>) -> Self {
+        self.os_error = os_error;
+        self
+    }
+
+    /// What to branch on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Where it happened.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The operating system's error number, if the failure came from there.
+    pub fn os_error(&self) -> Option<i32> {
+        self.os_error
+    }
+}
+
+/// `<stage>: <context>`, except for arguments, whose context names the argument already.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stage {
+            Stage::Argument | Stage::State => f.write_str(&self.context),
+            stage => write!(f, "{}: {}", stage.name(), self.context),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
