@@ -3,7 +3,10 @@
 //!
 //! An [`Identity`] says who the device is, an [`Endpoint`] where the platform is, a [`Config`] how
 //! the client behaves. All three are checked when they are made: whatever can be refused is refused
-//! before anything is dialled.
+//! before anything is dialled. A [`Client`] runs the device: it connects, stays connected, and
+//! publishes and receives.
+//!
+//! The C interface, `aliot.h`, is generated from [`ffi`]; it adds nothing to what is here.
 
 #![cfg_attr(
     not(test),
@@ -18,22 +21,26 @@
     )
 )]
 
+mod client;
+mod engine;
 mod error;
 mod log;
 mod proto;
 mod secret;
+mod trust;
 
+pub use client::{Client, Counter};
+pub use engine::mailbox::{CompletionHandler, EventHandler, Message, MessageHandler};
+pub use engine::runtime::{Dispatch, Runtime};
 pub use error::{Error, ErrorKind, Stage};
 pub use log::{Level, Record, Sink, enabled, set_sink};
-pub use proto::backoff::Backoff;
-pub use proto::budget::Budget;
 pub use proto::config::Config;
 pub use proto::credentials::Credentials;
 pub use proto::endpoint::{Endpoint, Trust};
+pub use proto::event::{Completion, Event, EventKind, State, Token};
 pub use proto::identity::Identity;
 pub use proto::profile::Profile;
 pub use proto::qos::Qos;
-pub use proto::routes::{Route, Routes};
 pub use proto::sign::{HexCase, SignMethod, connect_content, sign};
-pub use proto::topic::{TopicFilter, TopicName, check_topic, sys_topic, user_topic};
+pub use proto::topic::{TopicFilter, TopicName, sys_topic, user_topic};
 pub use secret::Secret;

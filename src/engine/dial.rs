@@ -1,0 +1,285 @@
+//! From a host name to an open connection: name lookup, TCP, TLS.
+//!
+//! Each stage says when it begins, and a failure names its stage and every address tried. The
+//! deadline over all stages, CONNACK included, is the caller's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use rustls::pki_types::ServerName;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::link::Link;
+use super::{Trust, clock, tls, tls_error};
+use crate::error::{Error, ErrorKind, Stage};
+
+/// Where to connect to, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Name or address without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The name that the certificate must have and that SNI asks for, if it is not `host`.
+    pub(crate) server_name: Option<String>,
+    /// The roots that the certificate must lead to.
+    pub(crate) trust: Trust,
+    /// No TLS at all. `trust` and `server_name` mean nothing then.
+    pub(crate) plaintext: bool,
+    /// How long the caller lets the whole dial take. The addresses share a part of it.
+    pub(crate) connect_timeout: Duration,
+    /// How long the peer may leave bytes unacknowledged before the system gives the connection
+    /// up. `None` leaves the system's default, which is a quarter of an hour on Linux.
+    pub(crate) user_timeout: Option<Duration>,
+}
+
+impl Target {
+    fn verified_name(&self) -> &str {
+        self.server_name.as_deref().unwrap_or(&self.host)
+    }
+}
+
+/// Connects. `on_stage` hears `Resolve`, `Tcp` and `Tls` as each begins.
+///
+/// # Errors
+///
+/// `Dns`, `Network`, `ConnectTimeout` (no address answered in its share of the time),
+/// `ClosedByPeer`, `TlsConfig`, `TlsHandshake`, `TlsCertificate`, `NoResources`. A target with TLS
+/// never ends in plain text.
+pub(crate) async fn dial(
+    target: &Target,
+    on_stage: &mut (dyn FnMut(Stage) + Send),
+) -> Result<Link, Error> {
+    let tls = prepare_tls(target).await?;
+    on_stage(Stage::Resolve);
+    let addresses = resolve(&target.host, target.port).await?;
+    on_stage(Stage::Tcp);
+    let stream = connect_any(addresses, target).await?;
+    let Some((connector, name)) = tls else {
+        return Ok(Link::Plain(stream));
+    };
+    on_stage(Stage::Tls);
+    connector
+        .connect(name, stream)
+        .await
+        .map(Link::tls)
+        .map_err(|error| tls_error::in_handshake(&error, target.verified_name(), &target.trust))
+}
+
+/// Comes before everything else, so that an unusable setting costs the network nothing.
+async fn prepare_tls(
+    target: &Target,
+) -> Result<Option<(TlsConnector, ServerName<'static>)>, Error> {
+    if target.plaintext {
+        return Ok(None);
+    }
+    let name = target.verified_name();
+    let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+        Error::new(
+            ErrorKind::TlsConfig,
+            Stage::Tls,
+            format!("no certificate can be for the name {name}"),
+        )
+    })?;
+    let config = match &target.trust {
+        Trust::File(_) => {
+            let trust = target.trust.clone();
+            blocking(Stage::Tls, move || tls::client_config(&trust)).await??
+        }
+        trust => tls::client_config(trust)?,
+    };
+    Ok(Some((TlsConnector::from(config), name)))
+}
+
+/// The addresses of `host`, families alternating. An address literal is not looked up.
+async fn resolve(host: &str, port: u16) -> Result<VecDeque<SocketAddr>, Error> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok([SocketAddr::new(address, port)].into());
+    }
+    let owned = host.to_owned();
+    let looked_up = blocking(Stage::Resolve, move || {
+        (owned.as_str(), port)
+            .to_socket_addrs()
+            .map(Iterator::collect::<Vec<_>>)
+    })
+    .await?;
+    let addresses = looked_up.map_err(|error| {
+        Error::new(
+            ErrorKind::Dns,
+            Stage::Resolve,
+            format!("cannot look up {host}: {error}"),
+        )
+        .with_os_error(error.raw_os_error())
+    })?;
+    if addresses.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Dns,
+            Stage::Resolve,
+            format!("{host} has no address"),
+        ));
+    }
+    Ok(alternate(addresses))
+}
+
+/// Keeps the order within each family and takes them in turn, beginning with the first address.
+fn alternate(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (same, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv4() == first_is_v4);
+    let mut other = other.into_iter();
+    let mut mixed = VecDeque::new();
+    for address in same {
+        mixed.push_back(address);
+        mixed.extend(other.next());
+    }
+    mixed.extend(other);
+    mixed
+}
+
+/// Tries one address after the other until one answers.
+async fn connect_any(
+    mut addresses: VecDeque<SocketAddr>,
+    target: &Target,
+) -> Result<TcpStream, Error> {
+    let started = clock::now();
+    // The rest is for reporting before the caller's deadline, which knows no reasons.
+    let budget = target.connect_timeout.mul_f32(0.95);
+    let mut failures = Vec::new();
+    while let Some(address) = addresses.pop_front() {
+        let left = budget.saturating_sub(clock::now().saturating_sub(started));
+        let share = share(left, addresses.len());
+        match timeout(share, connect(address, target)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failures.push((address, error)),
+            Err(_) => failures.push((address, io::ErrorKind::TimedOut.into())),
+        }
+    }
+    Err(unreachable_error(&target.host, &failures))
+}
+
+/// The time for one address when `others` are to follow: an equal part, at least a second of it,
+/// at most half of it.
+fn share(left: Duration, others: usize) -> Duration {
+    if others == 0 {
+        return left;
+    }
+    let parts = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
+    (left / parts).max(Duration::from_secs(1)).min(left / 2)
+}
+
+async fn connect(address: SocketAddr, target: &Target) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Without it a small message waits 40 ms for the acknowledgement of the one before.
+    socket.set_nodelay(true)?;
+    limit_silence(&SockRef::from(&socket), target.user_timeout)?;
+    socket.connect(address).await
+}
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn limit_silence(socket: &SockRef<'_>, user_timeout: Option<Duration>) -> io::Result<()> {
+    if user_timeout.is_some() {
+        socket.set_tcp_user_timeout(user_timeout)?;
+    }
+    // What waits in the kernel can neither be reordered nor held back.
+    socket.set_tcp_notsent_lowat(UNSENT)
+}
+
+/// Unsent bytes in the kernel up to which the socket takes more.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT: u32 = 64 * 1024;
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn limit_silence(_: &SockRef<'_>, _: Option<Duration>) -> io::Result<()> {
+    Ok(())
+}
+
+fn unreachable_error(host: &str, failures: &[(SocketAddr, io::Error)]) -> Error {
+    let timed_out = |error: &io::Error| {
+        error.raw_os_error().is_none() && error.kind() == io::ErrorKind::TimedOut
+    };
+    let kind = if failures.iter().any(|(_, error)| out_of_resources(error)) {
+        ErrorKind::NoResources
+    } else if failures.iter().all(|(_, error)| timed_out(error)) {
+        ErrorKind::ConnectTimeout
+    } else {
+        ErrorKind::Network
+    };
+    let reasons: Vec<String> = failures
+        .iter()
+        .map(|(address, error)| {
+            if timed_out(error) {
+                format!("{address} did not answer")
+            } else {
+                format!("{address}: {error}")
+            }
+        })
+        .collect();
+    let os_error = failures
+        .iter()
+        .rev()
+        .find_map(|(_, error)| error.raw_os_error());
+    Error::new(
+        kind,
+        Stage::Tcp,
+        format!("cannot connect to {host}: {}", reasons.join("; ")),
+    )
+    .with_os_error(os_error)
+}
+
+fn out_of_resources(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| {
+        matches!(
+            Errno::from_raw(number),
+            Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM
+        )
+    })
+}
+
+/// Blocking calls that run at the same time. Each has a thread, and ten thousand clients may ask.
+static BLOCKING: Semaphore = Semaphore::const_new(4);
+
+/// Runs `work`, which may block for long, on a thread of its own.
+///
+/// Not on tokio's pool: that panics where the system refuses a thread, and a lookup that hangs
+/// would hold up the end of the runtime. The thread inherits the signal mask of the caller's.
+async fn blocking<T: Send + 'static>(
+    stage: Stage,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let permit = BLOCKING.acquire().await;
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new()
+        .name("aliot-blocking".to_owned())
+        .stack_size(256 * 1024)
+        .spawn(move || {
+            // Nobody listens any more if the dial was given up.
+            let _ = sender.send(work());
+            drop(permit);
+        })
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::NoResources,
+                stage,
+                format!("the system refuses a thread: {error}"),
+            )
+            .with_os_error(error.raw_os_error())
+        })?;
+    receiver.await.map_err(|_| {
+        Error::new(
+            ErrorKind::Internal,
+            stage,
+            "the thread ended without an answer",
+        )
+    })
+}

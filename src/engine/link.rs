@@ -1,0 +1,167 @@
+//! A connection to the platform: bytes in, bytes out, encrypted or not.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustls::HandshakeKind;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::tls_error;
+use crate::error::{Error, ErrorKind, Stage};
+
+/// Plain text that rustls takes before it wants the socket to take some. Two full records: more
+/// would only be memory, held by each connection whose peer has stopped reading.
+const TLS_BUFFER: usize = 32 * 1024;
+
+/// An open connection, after the TLS handshake if there is one.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// Plain text.
+    Plain(TcpStream),
+    /// TLS. Boxed, because it is 1 KiB and the other variant is not.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Link {
+    pub(super) fn tls(mut stream: TlsStream<TcpStream>) -> Self {
+        stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+        Self::Tls(Box::new(stream))
+    }
+
+    /// Reads into `buffer`. 0 is the orderly end; see [`closed`](Self::closed).
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let read = match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, &mut buffer),
+        };
+        read.map_ok(|()| buffer.filled().len())
+    }
+
+    /// Writes from several slices at once and answers how much was taken.
+    ///
+    /// Over TLS, taken means encrypted: up to 32 KiB may still wait for
+    /// [`poll_flush`](Self::poll_flush). Small slices share a record.
+    pub(crate) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Gives the socket everything that was taken.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Flushes, says goodbye (close_notify, then FIN) and closes the sending half. What the peer
+    /// has sent can still be read.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        };
+        match done {
+            // The peer was faster.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                Poll::Ready(Ok(()))
+            }
+            done => done,
+        }
+    }
+
+    /// Whether what passes is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The socket itself, for its options and its counters.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Address, TLS version and cipher suite in a few words, for the log.
+    pub(crate) fn description(&self) -> String {
+        let peer = self.socket().peer_addr().map_or_else(
+            |_| "a peer that has gone".to_owned(),
+            |a: SocketAddr| a.to_string(),
+        );
+        let Self::Tls(stream) = self else {
+            return format!("{peer}, plain text");
+        };
+        let session = stream.get_ref().1;
+        let version = session
+            .protocol_version()
+            .and_then(|version| version.as_str());
+        let suite = session
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str());
+        let resumed = match session.handshake_kind() {
+            Some(HandshakeKind::Resumed) => ", resumed",
+            _ => "",
+        };
+        format!(
+            "{peer}, {}, {}{resumed}",
+            version.unwrap_or("TLS"),
+            suite.unwrap_or("unnamed cipher suite")
+        )
+    }
+
+    /// What a read of 0 bytes means.
+    pub(crate) fn closed(&self) -> Error {
+        Error::new(
+            ErrorKind::ClosedByPeer,
+            Stage::Mqtt,
+            "the platform closed the connection",
+        )
+    }
+
+    /// What a failed read or write means.
+    pub(crate) fn error(&self, error: &io::Error) -> Error {
+        if let Some(error) = tls_error::inner(error) {
+            return tls_error::after_handshake(error);
+        }
+        let (kind, text) = match error.kind() {
+            // From rustls alone: TCP reports an end as a read of 0 bytes.
+            io::ErrorKind::UnexpectedEof => (
+                ErrorKind::ClosedByPeer,
+                "the peer closed the connection without the TLS close_notify: what it sent last \
+                 may be missing"
+                    .to_owned(),
+            ),
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => (
+                ErrorKind::Network,
+                format!("the peer or the network broke the connection: {error}"),
+            ),
+            io::ErrorKind::TimedOut => (
+                ErrorKind::Network,
+                format!("the peer no longer acknowledges what is sent: {error}"),
+            ),
+            _ => (
+                ErrorKind::Network,
+                format!("the connection failed: {error}"),
+            ),
+        };
+        Error::new(kind, Stage::Mqtt, text).with_os_error(error.raw_os_error())
+    }
+}

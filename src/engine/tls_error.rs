@@ -1,0 +1,277 @@
+//! What a TLS failure means, in words that name the cause and the remedy.
+
+use std::io;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+
+use super::{Trust, clock};
+use crate::error::{Error, ErrorKind, Stage};
+
+/// 2020-01-01. A device that believes to live before it has not set its clock.
+const NO_EARLIER: Duration = Duration::from_secs(1_577_836_800);
+
+/// The rustls error inside an IO error, if there is one.
+pub(super) fn inner(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// Why the handshake with a server, whose certificate had to be good for `name`, failed.
+pub(super) fn in_handshake(error: &io::Error, name: &str, trust: &Trust) -> Error {
+    if let Some(error) = inner(error) {
+        return from_rustls(error, name, trust);
+    }
+    let (kind, text) = match error.kind() {
+        io::ErrorKind::UnexpectedEof => (
+            ErrorKind::ClosedByPeer,
+            "the peer closed the connection during the handshake: perhaps it does not speak TLS \
+             on this port"
+                .to_owned(),
+        ),
+        _ => (
+            ErrorKind::Network,
+            format!("the connection broke during the handshake: {error}"),
+        ),
+    };
+    Error::new(kind, Stage::Tls, text).with_os_error(error.raw_os_error())
+}
+
+/// A TLS failure on a connection that had been established.
+pub(super) fn after_handshake(error: &rustls::Error) -> Error {
+    match error {
+        // A server of TLS 1.3 that refuses the client does so after the client's last word.
+        rustls::Error::AlertReceived(alert) => handshake(alert_text(*alert)),
+        error => Error::new(
+            ErrorKind::Network,
+            Stage::Tls,
+            format!("the encrypted stream broke: {error}"),
+        ),
+    }
+}
+
+fn from_rustls(error: &rustls::Error, name: &str, trust: &Trust) -> Error {
+    use rustls::Error as Tls;
+    match error {
+        Tls::InvalidCertificate(problem) => certificate(certificate_text(problem, name, trust)),
+        Tls::NoCertificatesPresented => certificate("the server has shown no certificate"),
+        Tls::FailedToGetCurrentTime => certificate(
+            "this device's clock is before 1970, so that no certificate can be judged: set the \
+             clock",
+        ),
+        Tls::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => handshake(format!(
+            "the peer does not speak TLS on this port ({error})"
+        )),
+        Tls::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => handshake(OLD_VERSION),
+        Tls::AlertReceived(alert) => handshake(alert_text(*alert)),
+        Tls::FailedToGetRandomBytes => Error::new(
+            ErrorKind::NoResources,
+            Stage::Tls,
+            "the system has no random bytes to give",
+        ),
+        error => handshake(format!("the handshake failed: {error}")),
+    }
+}
+
+const OLD_VERSION: &str = "the server speaks no TLS version from 1.2 on, and older ones are unsafe";
+
+fn alert_text(alert: AlertDescription) -> String {
+    let name = alert.as_str().unwrap_or("unknown alert");
+    match alert {
+        AlertDescription::ProtocolVersion => OLD_VERSION.to_owned(),
+        AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => format!(
+            "the server refused the handshake (alert {name}): perhaps it has no cipher suite with \
+             ECDHE and AEAD"
+        ),
+        AlertDescription::UnrecognisedName => {
+            format!("the server does not know the name asked for (alert {name})")
+        }
+        AlertDescription::CertificateRequired
+        | AlertDescription::NoCertificate
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::AccessDenied => format!(
+            "the server refused this client (alert {name}): perhaps it wants a client \
+             certificate, and there is none to give"
+        ),
+        _ => format!("the server broke off TLS (alert {name})"),
+    }
+}
+
+fn certificate_text(problem: &CertificateError, name: &str, trust: &Trust) -> String {
+    match problem {
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "the server's certificate expired on {}: {}",
+            date(*not_after),
+            clock_says(*time)
+        ),
+        CertificateError::Expired => {
+            format!(
+                "the server's certificate has expired: {}",
+                clock_says(wall())
+            )
+        }
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "the server's certificate is not valid before {}: {}, perhaps the clock is behind",
+            date(*not_before),
+            clock_says(*time)
+        ),
+        CertificateError::NotValidYet => format!(
+            "the server's certificate is not valid yet: {}, perhaps the clock is behind",
+            clock_says(wall())
+        ),
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            format!(
+                "the server's certificate is not for {name}: it has no subject alternative names, \
+                 and a common name alone is not enough"
+            )
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => format!(
+            "the server's certificate is not for {name}, but for {}",
+            presented_names(presented)
+        ),
+        CertificateError::NotValidForName => {
+            format!("the server's certificate is not for {name}")
+        }
+        CertificateError::UnknownIssuer => unknown_issuer(trust),
+        CertificateError::BadSignature => {
+            "a signature in the server's certificate chain is wrong".to_owned()
+        }
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "the server shows a CA certificate as its own: it needs one issued for a server"
+                .to_owned()
+        }
+        other => format!("the server's certificate was not accepted: {other}"),
+    }
+}
+
+fn unknown_issuer(trust: &Trust) -> String {
+    match trust {
+        Trust::BuiltIn => {
+            "the server's certificate does not lead to a root built in (the platform signs port \
+             8883 with its own root, 1883 and 443 with GlobalSign's): a private platform's CA is \
+             given with aliot_endpoint_set_ca_pem"
+                .to_owned()
+        }
+        Trust::Pem(_) => {
+            "the server's certificate does not lead to a CA given with aliot_endpoint_set_ca_pem, \
+             or an intermediate certificate is missing"
+                .to_owned()
+        }
+        Trust::File(path) => format!(
+            "the server's certificate does not lead to a CA in {}, or an intermediate certificate \
+             is missing",
+            path.display()
+        ),
+    }
+}
+
+/// The names as rustls writes them, `DnsName("a.example")`, without the wrapping; a few of them.
+fn presented_names(presented: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut names: Vec<&str> = presented
+        .iter()
+        .take(SHOWN)
+        .map(|name| name.split('"').nth(1).unwrap_or(name))
+        .collect();
+    if presented.len() > SHOWN {
+        names.push("others");
+    }
+    names.join(", ")
+}
+
+fn clock_says(time: UnixTime) -> String {
+    let wrong = if time.as_secs() < NO_EARLIER.as_secs() {
+        ", which is wrong: set the clock"
+    } else {
+        ""
+    };
+    format!("this device's clock says {}{wrong}", date(time))
+}
+
+fn wall() -> UnixTime {
+    UnixTime::since_unix_epoch(
+        clock::wall_clock()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+    )
+}
+
+fn date(time: UnixTime) -> String {
+    date_text(time.as_secs())
+}
+
+/// Seconds since 1970 as `2028-01-28 12:00:00 UTC`. Source: Hinnant, "chrono-compatible low-level
+/// date algorithms", `civil_from_days`.
+fn date_text(secs: u64) -> String {
+    let (days, second) = (secs / 86_400, secs % 86_400);
+    // Eras of 400 years, years from 1 March, so that the leap day is a year's last.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+fn certificate(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TlsCertificate, Stage::Tls, text)
+}
+
+fn handshake(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TlsHandshake, Stage::Tls, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (secs, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_577_836_799, "2019-12-31 23:59:59 UTC"),
+            (1_832_673_600, "2028-01-28 12:00:00 UTC"),
+            (2_635_223_818, "2053-07-04 06:36:58 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(date_text(secs), text);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_called_wrong() {
+        let problem = CertificateError::NotValidYetContext {
+            time: UnixTime::since_unix_epoch(Duration::from_secs(86_400)),
+            not_before: UnixTime::since_unix_epoch(Duration::from_secs(1_700_000_000)),
+        };
+        let text = certificate_text(&problem, "a.example", &Trust::BuiltIn);
+        assert!(
+            text.contains("1970-01-02 00:00:00 UTC, which is wrong"),
+            "{text}"
+        );
+        assert!(
+            text.contains("not valid before 2023-11-14 22:13:20 UTC"),
+            "{text}"
+        );
+    }
+}
