@@ -25,7 +25,7 @@ mod client;
 mod engine;
 mod error;
 mod log;
-mod proto;
+pub(crate) mod proto;
 mod secret;
 mod trust;
 

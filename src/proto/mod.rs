@@ -3,17 +3,29 @@
 //! Time arrives as a `Duration`, randomness as a number, so every rule here can be tested exactly.
 
 #![forbid(unsafe_code)]
+#![allow(
+    unreachable_pub,
+    reason = "the crate root re-exports what users see; the rest is public to the layers above"
+)]
 
 pub(crate) mod backoff;
 pub(crate) mod budget;
+pub(crate) mod codec;
 pub(crate) mod config;
 mod config_limits;
 pub(crate) mod credentials;
+pub(crate) mod device;
 pub(crate) mod endpoint;
+pub(crate) mod event;
 pub(crate) mod identity;
+pub(crate) mod inbox;
+mod keepalive;
+pub(crate) mod outbox;
 pub(crate) mod profile;
 pub(crate) mod qos;
+mod ring;
 pub(crate) mod routes;
+mod session;
 pub(crate) mod sign;
 mod text;
 pub(crate) mod topic;

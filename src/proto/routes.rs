@@ -10,8 +10,8 @@ use crate::{Qos, TopicFilter};
 pub struct Route<H> {
     /// The QoS asked for.
     pub qos: Qos,
-    /// The QoS that the platform granted in its present session; `None` while it has not.
-    pub granted: Option<Qos>,
+    /// The platform refused it: it is not asked for again by itself.
+    pub refused: bool,
     /// Where matching messages go.
     pub handler: H,
 }
@@ -58,7 +58,7 @@ impl<H: Clone> Routes<H> {
 
     /// Sends messages that match `filter` to `handler`.
     ///
-    /// A filter that is there already keeps its place and what was granted; its QoS and handler are
+    /// A filter that is there already keeps its place; its QoS and handler are
     /// replaced, and the handler replaced is returned.
     pub fn insert(&mut self, filter: TopicFilter, qos: Qos, handler: H) -> Option<H> {
         let known = self.by_filter.get(filter.as_str());
@@ -74,7 +74,7 @@ impl<H: Clone> Routes<H> {
         self.by_filter.insert(filter.as_str().to_owned(), age);
         let route = Route {
             qos,
-            granted: None,
+            refused: false,
             handler,
         };
         self.routes.insert(age, (filter, route));
@@ -135,18 +135,17 @@ impl<H: Clone> Routes<H> {
         self.routes.values().map(|(filter, route)| (filter, route))
     }
 
-    /// Records what the platform granted for `filter`; `None` if it refused or forgot it.
-    pub fn set_granted(&mut self, filter: &str, granted: Option<Qos>) {
+    /// Records whether the platform refused `filter`.
+    pub fn set_refused(&mut self, filter: &str, refused: bool) {
         let age = self.by_filter.get(filter);
         if let Some((_, route)) = age.and_then(|age| self.routes.get_mut(age)) {
-            route.granted = granted;
+            route.refused = refused;
         }
     }
 
-    /// Records that the platform knows no subscription any more: its session is gone.
-    pub fn clear_granted(&mut self) {
-        for (_, route) in self.routes.values_mut() {
-            route.granted = None;
-        }
+    /// Removes every route and returns the handlers, oldest first.
+    pub fn drain(&mut self) -> impl Iterator<Item = H> + use<H> {
+        let routes = std::mem::take(self).routes;
+        routes.into_values().map(|(_, route)| route.handler)
     }
 }

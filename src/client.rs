@@ -1,0 +1,293 @@
+//! The client: one device, connected and kept so.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::engine::driver::Driver;
+use crate::engine::hub::Hub;
+use crate::engine::mailbox::{CompletionHandler, EventHandler, Handlers, MessageHandler};
+use crate::engine::runtime::Runtime;
+use crate::engine::tls;
+use crate::{Config, Error, ErrorKind, Qos, Stage, State, Token, TopicFilter};
+
+/// Numbers that grow or show a level, for the application's own monitoring.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Counter {
+    /// Connections that the platform accepted.
+    Connects = 1,
+    /// Messages accepted by [`Client::publish`].
+    MessagesSent = 2,
+    /// Messages that arrived.
+    MessagesReceived = 3,
+    /// Of those, the ones that matched no subscription.
+    MessagesUnrouted = 4,
+    /// Messages of QoS 0 that were dropped: callbacks too slow, or the client ended.
+    MessagesDropped = 5,
+    /// Operations accepted and not completed.
+    OutboxOperations = 6,
+    /// Bytes they are charged with.
+    OutboxBytes = 7,
+}
+
+/// A device's connection to the platform.
+///
+/// Every method may be called from every thread and from every callback; those that block answer
+/// [`ErrorKind::WouldDeadlock`] inside a callback. Dropping a client destroys it.
+pub struct Client {
+    hub: Arc<Hub>,
+}
+
+impl Client {
+    /// A client at rest on the process's shared runtime. `config` is copied.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] if the credentials cannot be made, [`ErrorKind::TlsConfig`]
+    /// if the endpoint's CA is unusable, [`ErrorKind::NoResources`] without threads.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        Self::on_runtime(config, &Runtime::shared()?)
+    }
+
+    /// A client at rest on `runtime`, which it keeps alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn on_runtime(config: &Config, runtime: &Runtime) -> Result<Self, Error> {
+        config.endpoint().check()?;
+        config.credentials()?;
+        if !config.endpoint().is_plaintext() {
+            tls::client_config(config.endpoint().trust())?;
+        }
+        let hub = Arc::new(Hub::new(config.clone(), runtime.clone()));
+        runtime.spawn(Driver::new(Arc::clone(&hub)));
+        Ok(Self { hub })
+    }
+
+    fn change_handlers(&self, change: impl FnOnce(&mut Handlers) -> Handlers) -> Result<(), Error> {
+        self.hub.call(|device, _| {
+            if device.state() != State::Stopped {
+                let text = "callbacks can only be changed while the client is stopped";
+                return Err(Error::new(ErrorKind::InvalidState, Stage::State, text));
+            }
+            Ok(())
+        })?;
+        if self.hub.mailbox.change_handlers(change) {
+            self.hub.schedule();
+        }
+        Ok(())
+    }
+
+    /// Sets who hears of the connection; `None` removes. `make` is called only on success. What
+    /// was set before is dropped where callbacks run.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidState`] unless stopped.
+    pub fn set_event_handler(&self, make: Option<impl FnOnce() -> EventHandler>) -> Result<(), Error> {
+        self.change_handlers(|handlers| {
+            let event = make.map(|make| Arc::new(Mutex::new(make())));
+            Handlers {
+                event: std::mem::replace(&mut handlers.event, event),
+                ..Handlers::default()
+            }
+        })
+    }
+
+    /// Sets who hears of the end of operations; as [`Client::set_event_handler`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidState`] unless stopped.
+    pub fn set_completion_handler(
+        &self,
+        make: Option<impl FnOnce() -> CompletionHandler>,
+    ) -> Result<(), Error> {
+        self.change_handlers(|handlers| {
+            let completion = make.map(|make| Arc::new(Mutex::new(make())));
+            Handlers {
+                completion: std::mem::replace(&mut handlers.completion, completion),
+                ..Handlers::default()
+            }
+        })
+    }
+
+    /// Sets who receives messages that match no subscription, such as what the platform pushes
+    /// unasked; as [`Client::set_event_handler`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidState`] unless stopped.
+    pub fn set_message_handler(
+        &self,
+        make: Option<impl FnOnce() -> MessageHandler>,
+    ) -> Result<(), Error> {
+        self.change_handlers(|handlers| {
+            let message = make.map(|make| Arc::new(Mutex::new(make())));
+            Handlers {
+                message: std::mem::replace(&mut handlers.message, message),
+                ..Handlers::default()
+            }
+        })
+    }
+
+    /// Connects, and stays connected until [`Client::stop`]. Returns at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidState`] unless stopped.
+    pub fn start(&self) -> Result<(), Error> {
+        self.hub.call(|device, now| device.start(now))
+    }
+
+    /// Takes nothing new, waits for what was accepted to complete, for `drain` at most, cancels
+    /// what is left, says goodbye and comes to rest. Returns at once; the event
+    /// [`Stopped`](crate::EventKind::Stopped) is the end. Does nothing if stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`] after a defect.
+    pub fn stop(&self, drain: Duration) -> Result<(), Error> {
+        self.hub.call(|device, now| {
+            device.stop(now.saturating_add(drain));
+            Ok(())
+        })
+    }
+
+    /// Ends the wait between two attempts, for an application that knows that the network is back.
+    /// The platform's budget of connections still holds. Does nothing in other states.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`] after a defect.
+    pub fn retry_now(&self) -> Result<(), Error> {
+        self.hub.call(|device, now| {
+            device.retry_now(now);
+            Ok(())
+        })
+    }
+
+    /// Where the client stands.
+    pub fn state(&self) -> State {
+        self.hub.lock().device.state()
+    }
+
+    /// Blocks until connected.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], [`ErrorKind::InvalidState`] if stopped or stopping,
+    /// [`ErrorKind::Cancelled`] if destroyed meanwhile, [`ErrorKind::WouldDeadlock`].
+    pub fn wait_connected(&self, timeout: Duration) -> Result<(), Error> {
+        self.hub.wait(timeout, |device| match device.state() {
+            State::Connected => Ok(true),
+            State::Connecting | State::Waiting => Ok(false),
+            State::Stopped | State::Stopping => {
+                let text = "the client is stopped: start it first";
+                Err(Error::new(ErrorKind::InvalidState, Stage::State, text))
+            }
+        })
+    }
+
+    /// Blocks until every operation accepted before this call has completed, or left for the
+    /// network if it was a QoS 0 message.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Cancelled`] if destroyed meanwhile,
+    /// [`ErrorKind::WouldDeadlock`].
+    pub fn wait_flushed(&self, timeout: Duration) -> Result<(), Error> {
+        let mark = self.hub.lock().device.mark();
+        self.hub.wait(timeout, |device| Ok(device.has_passed(mark)))
+    }
+
+    /// Blocks until stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Cancelled`] if destroyed meanwhile,
+    /// [`ErrorKind::WouldDeadlock`].
+    pub fn wait_stopped(&self, timeout: Duration) -> Result<(), Error> {
+        self.hub.wait(timeout, |device| Ok(device.state() == State::Stopped))
+    }
+
+    /// Queues a message, connected or not; topic and payload are copied. A QoS 1 message is held
+    /// until the platform has acknowledged it, and always completes. A QoS 0 message completes
+    /// when the network has taken it, and only if `want_token` asked for that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a topic or a size that the profile does not allow,
+    /// [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`] while stopping.
+    pub fn publish(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        qos: Qos,
+        want_token: bool,
+    ) -> Result<Option<Token>, Error> {
+        self.hub
+            .call(|device, _| device.publish(topic, payload, qos, want_token))
+    }
+
+    /// Sends matching messages to a handler, now and after every reconnect. `make` is called only
+    /// if the subscription is accepted. Subscribing again to the same filter replaces its handler.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a bad filter or too many of them,
+    /// [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`] while stopping.
+    pub fn subscribe(
+        &self,
+        filter: &str,
+        qos: Qos,
+        make: impl FnOnce() -> MessageHandler,
+    ) -> Result<Token, Error> {
+        let filter = TopicFilter::parse(filter)?;
+        self.hub.call(|device, _| {
+            device.subscribe(filter, qos, || Arc::new(Mutex::new(make())))
+        })
+    }
+
+    /// Ends a subscription, remembered if the network is away. Its handler gets nothing that
+    /// arrives from now on, and is dropped where callbacks run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::subscribe`].
+    pub fn unsubscribe(&self, filter: &str) -> Result<Token, Error> {
+        let filter = TopicFilter::parse(filter)?;
+        self.hub.call(|device, _| device.unsubscribe(filter))
+    }
+
+    /// The present value of `counter`.
+    pub fn counter(&self, counter: Counter) -> u64 {
+        let core = self.hub.lock();
+        let (counters, (operations, bytes)) = (core.device.counters(), core.device.outbox_level());
+        match counter {
+            Counter::Connects => counters.connects,
+            Counter::MessagesSent => counters.published,
+            Counter::MessagesReceived => counters.received,
+            Counter::MessagesUnrouted => counters.unrouted,
+            Counter::MessagesDropped => counters.dropped,
+            Counter::OutboxOperations => operations as u64,
+            Counter::OutboxBytes => bytes as u64,
+        }
+    }
+
+    /// Ends the client: cancels what is queued, and says goodbye to the platform in the background.
+    ///
+    /// Outside callbacks, waits for a callback of this client that is running on another thread,
+    /// delivers the remaining completions on the calling thread, and drops every handler; when it
+    /// returns, nothing of this client runs. Inside a callback it returns at once, and the same
+    /// happens where callbacks run, after the present one. Only the first call does anything.
+    pub fn destroy(&self) {
+        self.hub.destroy();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.destroy();
+    }
+}

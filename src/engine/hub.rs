@@ -1,0 +1,239 @@
+//! Where the threads of a client meet: its device under a lock, its mailbox, its waker.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use super::clock;
+use super::dispatch::{Work, in_callback};
+use super::mailbox::{Mailbox, MessageHandler, Shared};
+use super::runtime::Runtime;
+use crate::proto::budget::Budget;
+use crate::proto::codec::MAX_FIXED_HEADER;
+use crate::proto::config::Config;
+use crate::proto::device::Device;
+use crate::proto::event::State;
+use crate::{Error, ErrorKind, Stage};
+
+/// What the lock protects.
+pub(crate) struct Core {
+    pub(crate) device: Device<Shared<MessageHandler>>,
+    /// Present while the driver sleeps.
+    pub(crate) waker: Option<Waker>,
+    budget: Arc<Mutex<Budget>>,
+    destroyed: bool,
+    crashed: bool,
+    waiters: usize,
+}
+
+impl Core {
+    /// Whether the driver has nothing left to do, ever.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.crashed || (self.destroyed && self.device.state() == State::Stopped)
+    }
+
+    pub(crate) fn budget(&self) -> Arc<Mutex<Budget>> {
+        Arc::clone(&self.budget)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match (self.destroyed, self.crashed) {
+            (true, _) => {
+                let text = "the client has been destroyed";
+                Err(Error::new(ErrorKind::Cancelled, Stage::State, text))
+            }
+            (_, true) => {
+                let text = "the client ended after a defect of the library, which the log names";
+                Err(Error::new(ErrorKind::Internal, Stage::Library, text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Hub {
+    core: Mutex<Core>,
+    changed: Condvar,
+    pub(crate) mailbox: Mailbox,
+    runtime: Runtime,
+    max_packet_len: usize,
+}
+
+/// One budget for each identity of the process, whatever clients come and go with it.
+/// Source: docs/design.md, section 9.2.
+static BUDGETS: Mutex<Option<HashMap<String, Arc<Mutex<Budget>>>>> = Mutex::new(None);
+
+/// A budget nobody uses is forgotten when this many have gathered.
+const BUDGETS_KEPT: usize = 1024;
+
+fn budget_of(config: &Config) -> Arc<Mutex<Budget>> {
+    let limit = config.connects_per_minute();
+    if limit.is_none() {
+        return Arc::new(Mutex::new(Budget::new(None)));
+    }
+    let mut budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
+    let budgets = budgets.get_or_insert_default();
+    if budgets.len() >= BUDGETS_KEPT && budgets.len().is_power_of_two() {
+        let now = clock::now();
+        budgets.retain(|_, budget| {
+            Arc::strong_count(budget) > 1 || !Hub::lock_budget(budget).is_unused(now)
+        });
+    }
+    let budget = budgets
+        .entry(config.identity().budget_key())
+        .or_insert_with(|| Arc::new(Mutex::new(Budget::new(limit))));
+    Hub::lock_budget(budget).set_limit(limit);
+    Arc::clone(budget)
+}
+
+impl Hub {
+    pub(crate) fn new(config: Config, runtime: Runtime) -> Self {
+        let max_packet_len = config.profile().packet_len() + MAX_FIXED_HEADER;
+        Self {
+            core: Mutex::new(Core {
+                budget: budget_of(&config),
+                device: Device::new(config),
+                waker: None,
+                destroyed: false,
+                crashed: false,
+                waiters: 0,
+            }),
+            changed: Condvar::new(),
+            mailbox: Mailbox::default(),
+            runtime,
+            max_packet_len,
+        }
+    }
+
+    /// The largest packet that the peer may send.
+    pub(crate) fn max_packet_len(&self) -> usize {
+        self.max_packet_len
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock_budget(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
+        budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves what the device has for the application to the mailbox and tells those who wait.
+    /// Under the lock, so that the order is the device's.
+    pub(crate) fn publish_outputs(self: &Arc<Self>, core: &mut Core) {
+        if core.waiters > 0 {
+            self.changed.notify_all();
+        }
+        if !core.device.outputs().is_empty() && self.mailbox.push(core.device.outputs()) {
+            self.schedule();
+        }
+    }
+
+    pub(crate) fn schedule(self: &Arc<Self>) {
+        self.runtime.dispatcher().schedule(Arc::clone(self) as Arc<dyn Work>);
+    }
+
+    /// Runs one call of the application on the device, and wakes the driver if it sleeps.
+    pub(crate) fn call<R>(
+        self: &Arc<Self>,
+        call: impl FnOnce(&mut Device<Shared<MessageHandler>>, Duration) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut core = self.lock();
+        core.check()?;
+        let result = call(&mut core.device, clock::now())?;
+        if !core.device.outputs().is_empty() {
+            self.publish_outputs(&mut core);
+        }
+        let waker = core.waker.take();
+        drop(core);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(result)
+    }
+
+    /// Waits until `done` says so.
+    pub(crate) fn wait(
+        &self,
+        timeout: Duration,
+        done: impl Fn(&Device<Shared<MessageHandler>>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        if in_callback() {
+            let text = "this call blocks and would wait for the callback it was made from";
+            return Err(Error::new(ErrorKind::WouldDeadlock, Stage::State, text));
+        }
+        let deadline = clock::now().saturating_add(timeout);
+        let mut core = self.lock();
+        loop {
+            core.check()?;
+            if done(&core.device)? {
+                return Ok(());
+            }
+            let left = deadline.saturating_sub(clock::now());
+            if left.is_zero() {
+                let text = format!("not within {} ms", timeout.as_millis());
+                return Err(Error::new(ErrorKind::Timeout, Stage::Session, text));
+            }
+            core.waiters += 1;
+            core = self
+                .changed
+                .wait_timeout(core, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            core.waiters -= 1;
+        }
+    }
+
+    /// Ends the client: see `Client::destroy`.
+    pub(crate) fn destroy(self: &Arc<Self>) {
+        let mut core = self.lock();
+        if std::mem::replace(&mut core.destroyed, true) {
+            return;
+        }
+        core.device.abandon(clock::now());
+        self.publish_outputs(&mut core);
+        let waker = core.waker.take();
+        drop(core);
+        self.changed.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if self.mailbox.end(!in_callback()) {
+            self.schedule();
+        }
+    }
+
+    /// The driver is gone: nothing that was accepted will complete any more but as cancelled.
+    pub(crate) fn crash(self: &Arc<Self>, text: &str) {
+        let mut core = self.lock();
+        core.crashed = true;
+        core.device.crash(text);
+        self.publish_outputs(&mut core);
+        drop(core);
+        self.changed.notify_all();
+    }
+}
+
+impl Work for Hub {
+    fn run(self: Arc<Self>) -> usize {
+        let (delivered, again) = self.mailbox.deliver();
+        if delivered.bytes > 0 {
+            let mut core = self.lock();
+            core.device
+                .handle_delivered(delivered.bytes, delivered.acks.into_iter());
+            self.publish_outputs(&mut core);
+            let wake = core.device.has_transmit();
+            let waker = if wake { core.waker.take() } else { None };
+            drop(core);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+        if again {
+            self.schedule();
+        }
+        delivered.callbacks
+    }
+}

@@ -1,0 +1,246 @@
+//! A client's mailbox: what is on its way to the application, in order, and its delivery.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::dispatch::run_callback;
+use crate::proto::codec::Publish;
+use crate::proto::device::Output;
+use crate::proto::event::{Completion, Event};
+use crate::proto::inbox::Inbox;
+use crate::proto::qos::Qos;
+
+/// A received message, on loan to a callback.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its payload, which may be empty.
+    pub payload: &'a [u8],
+    /// The quality of service it was delivered with.
+    pub qos: Qos,
+    /// It may have been delivered before.
+    pub duplicate: bool,
+    /// The broker had kept it (private platforms only).
+    pub retained: bool,
+}
+
+/// Receives events.
+pub type EventHandler = Box<dyn FnMut(&Event) + Send>;
+/// Receives messages.
+pub type MessageHandler = Box<dyn FnMut(&Message<'_>) + Send>;
+/// Receives the ends of operations.
+pub type CompletionHandler = Box<dyn FnMut(&Completion) + Send>;
+
+/// A handler that routes and waiting messages share. Callbacks of one client come one at a time,
+/// so the lock is never contended.
+pub(crate) type Shared<T> = Arc<Mutex<T>>;
+
+/// Callbacks that one client may run before it is another one's turn.
+const TURN: usize = 256;
+
+/// The handlers that are not bound to a subscription.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    pub(crate) event: Option<Shared<EventHandler>>,
+    pub(crate) completion: Option<Shared<CompletionHandler>>,
+    pub(crate) message: Option<Shared<MessageHandler>>,
+}
+
+pub(crate) type Outputs = VecDeque<Output<Shared<MessageHandler>>>;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+    idle: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Outputs,
+    handlers: Handlers,
+    /// Handlers that were replaced, dropped where callbacks run.
+    replaced: Vec<Handlers>,
+    /// In the dispatcher's line.
+    scheduled: bool,
+    /// Being delivered.
+    running: bool,
+    /// Only completions are delivered any more.
+    ended: bool,
+}
+
+/// What has been delivered, for the device.
+#[derive(Default)]
+pub(crate) struct Delivered {
+    pub(crate) callbacks: usize,
+    pub(crate) bytes: usize,
+    /// Connection and packet id of each QoS 1 message.
+    pub(crate) acks: Vec<(u32, u16)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Mailbox {
+    /// Takes all of `outputs`. Returns whether the client must be scheduled.
+    pub(crate) fn push(&self, outputs: &mut Outputs) -> bool {
+        let mut state = lock(&self.state);
+        if state.queue.is_empty() {
+            std::mem::swap(&mut state.queue, outputs);
+        } else {
+            state.queue.append(outputs);
+        }
+        !state.running && !state.queue.is_empty() && !std::mem::replace(&mut state.scheduled, true)
+    }
+
+    /// Changes the handlers; what they were is dropped where callbacks run. Returns whether the
+    /// client must be scheduled.
+    pub(crate) fn change_handlers(&self, change: impl FnOnce(&mut Handlers) -> Handlers) -> bool {
+        let mut state = lock(&self.state);
+        let replaced = change(&mut state.handlers);
+        state.replaced.push(replaced);
+        !state.running && !std::mem::replace(&mut state.scheduled, true)
+    }
+
+    /// Runs callbacks, at most one turn of them. `true`: the client must be scheduled again.
+    pub(crate) fn deliver(&self) -> (Delivered, bool) {
+        let mut delivered = Delivered::default();
+        let mut state = lock(&self.state);
+        state.scheduled = false;
+        if state.running {
+            return (delivered, false);
+        }
+        state.running = true;
+        if state.ended {
+            return (delivered, self.finish(state));
+        }
+        let mut batch = std::mem::take(&mut state.queue);
+        let replaced = std::mem::take(&mut state.replaced);
+        drop(state);
+        drop_handlers(replaced);
+        while delivered.callbacks < TURN
+            && let Some(output) = batch.pop_front()
+        {
+            self.deliver_one(output, &mut delivered);
+            if lock(&self.state).ended {
+                break;
+            }
+        }
+        let mut state = lock(&self.state);
+        batch.append(&mut state.queue);
+        state.queue = batch;
+        if state.ended {
+            return (delivered, self.finish(state));
+        }
+        state.running = false;
+        let again = !state.queue.is_empty() || !state.replaced.is_empty();
+        state.scheduled |= again;
+        drop(state);
+        self.idle.notify_all();
+        (delivered, again)
+    }
+
+    /// Nothing but completions is delivered from now on. With `wait`, a callback that is running
+    /// on another thread is waited for and the rest is delivered here; without, it is delivered
+    /// where callbacks run. Returns whether the client must be scheduled.
+    pub(crate) fn end(&self, wait: bool) -> bool {
+        let mut state = lock(&self.state);
+        state.ended = true;
+        if !wait {
+            return !state.running && !std::mem::replace(&mut state.scheduled, true);
+        }
+        while state.running {
+            state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.running = true;
+        self.finish(state);
+        false
+    }
+
+    /// Delivers the completions that remain and drops every handler. The caller has set `running`.
+    fn finish(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let rest = std::mem::take(&mut state.queue);
+        let on_completion = state.handlers.completion.clone();
+        drop(state);
+        let mut handlers = Vec::new();
+        for output in rest {
+            match output {
+                Output::Completion(completion) => complete(on_completion.as_ref(), &completion),
+                Output::Release(handler) => handlers.push(handler),
+                Output::Message { handlers: shared, .. } => handlers.extend(shared),
+                Output::Event(_) => {}
+            }
+        }
+        drop(on_completion);
+        run_callback(|| drop(handlers));
+        let mut state = lock(&self.state);
+        let mut replaced = std::mem::take(&mut state.replaced);
+        replaced.push(std::mem::take(&mut state.handlers));
+        drop(state);
+        drop_handlers(replaced);
+        let mut state = lock(&self.state);
+        state.running = false;
+        // Late completions, if a callback of the last ones made any.
+        let again = state.queue.iter().any(|output| matches!(output, Output::Completion(_)));
+        state.scheduled |= again;
+        drop(state);
+        self.idle.notify_all();
+        again
+    }
+
+    fn deliver_one(&self, output: Output<Shared<MessageHandler>>, delivered: &mut Delivered) {
+        delivered.callbacks += 1;
+        match output {
+            Output::Event(event) => {
+                let handler = lock(&self.state).handlers.event.clone();
+                if let Some(handler) = handler {
+                    run_callback(|| lock(&handler)(&event));
+                }
+            }
+            Output::Completion(completion) => {
+                let handler = lock(&self.state).handlers.completion.clone();
+                complete(handler.as_ref(), &completion);
+            }
+            Output::Message { handlers, publish, connection } => {
+                self.deliver_message(&handlers, &publish);
+                delivered.bytes += Inbox::charge(publish.wire_len());
+                delivered.acks.extend(publish.id().map(|id| (connection, id)));
+            }
+            Output::Release(handler) => run_callback(|| drop(handler)),
+        }
+    }
+
+    fn deliver_message(&self, handlers: &[Shared<MessageHandler>], publish: &Publish) {
+        let message = Message {
+            topic: publish.topic(),
+            payload: publish.payload(),
+            qos: publish.qos(),
+            duplicate: publish.duplicate(),
+            retained: publish.retained(),
+        };
+        for handler in handlers {
+            run_callback(|| lock(handler)(&message));
+        }
+        if handlers.is_empty() {
+            let handler = lock(&self.state).handlers.message.clone();
+            if let Some(handler) = handler {
+                run_callback(|| lock(&handler)(&message));
+            }
+        }
+    }
+}
+
+fn complete(handler: Option<&Shared<CompletionHandler>>, completion: &Completion) {
+    if let Some(handler) = handler {
+        run_callback(|| lock(handler)(completion));
+    }
+}
+
+/// Dropping a handler releases the application's data: that is a callback too.
+fn drop_handlers(handlers: Vec<Handlers>) {
+    if !handlers.is_empty() {
+        run_callback(|| drop(handlers));
+    }
+}

@@ -1,0 +1,118 @@
+//! What the application learns: states, events, completions.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::qos::Qos;
+use crate::Error;
+
+/// Names an accepted operation. Never reused by the same client.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Token(NonZeroU64);
+
+impl Token {
+    /// The first token of a client.
+    pub(crate) const FIRST: Self = Self(NonZeroU64::MIN);
+
+    /// The token after this one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The number, which is never 0.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// Where a client stands between start and stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// At rest. What is published meanwhile is queued.
+    Stopped = 0,
+    /// An attempt to connect is under way.
+    Connecting = 1,
+    /// The platform has accepted the device.
+    Connected = 2,
+    /// Between two attempts.
+    Waiting = 3,
+    /// Draining or saying goodbye.
+    Stopping = 4,
+}
+
+/// What happened to the connection.
+///
+/// Every `Connecting` is followed by exactly one `Connected` or `ConnectFailed`, every `Connected`
+/// by exactly one `Disconnected`. `Stopped` is the last event until the next start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventKind {
+    /// An attempt begins.
+    Connecting = 1,
+    /// The platform accepted the device.
+    Connected = 2,
+    /// The attempt failed.
+    ConnectFailed = 3,
+    /// The connection ended.
+    Disconnected = 4,
+    /// The client is at rest.
+    Stopped = 5,
+    /// Another connection with this identity replaced ours. Comes before `Disconnected`.
+    TakenOver = 6,
+    /// Messages were dropped: received ones of QoS 0 because callbacks were too slow, or unsent
+    /// ones of QoS 0 because the client ended.
+    MessagesDropped = 7,
+    /// A subscription that was restored after a reconnect has been refused.
+    SubscriptionLost = 8,
+}
+
+/// One event, in the order in which things happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// Why it failed or ended; `None` for the kinds that need no reason, and for a disconnection
+    /// that the application asked for.
+    pub error: Option<Error>,
+    /// `Connected`: the platform kept the session.
+    pub session_present: bool,
+    /// `ConnectFailed` and `Disconnected`: when the next attempt begins; `None` if none will.
+    pub retry_in: Option<Duration>,
+    /// `MessagesDropped`: how many.
+    pub dropped: u64,
+    /// The reason in words, or the filter of `SubscriptionLost`; may be empty.
+    pub text: String,
+}
+
+impl Event {
+    /// An event without details.
+    pub(crate) fn new(kind: EventKind) -> Self {
+        Self {
+            kind,
+            error: None,
+            session_present: false,
+            retry_in: None,
+            dropped: 0,
+            text: String::new(),
+        }
+    }
+
+    /// An event with its reason.
+    pub(crate) fn failure(kind: EventKind, error: Error, retry_in: Option<Duration>) -> Self {
+        Self {
+            text: error.to_string(),
+            error: Some(error),
+            retry_in,
+            ..Self::new(kind)
+        }
+    }
+}
+
+/// The end of one accepted operation. Each has exactly one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Completion {
+    /// What the call that accepted it returned.
+    pub token: Token,
+    /// `Ok`: acknowledged, or handed to the network for QoS 0; with the QoS granted for a
+    /// subscription.
+    pub result: Result<Option<Qos>, Error>,
+}

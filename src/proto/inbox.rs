@@ -1,0 +1,87 @@
+//! The inbox: what has arrived and the application has not yet handled, and the limits on it.
+
+use bytes::BytesMut;
+
+use super::codec;
+
+/// What a waiting message is charged besides its packet.
+const MESSAGE_OVERHEAD: usize = 96;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Inbox {
+    max_held: usize,
+    max_bytes: usize,
+    /// QoS 1 messages of this connection whose callback has not returned.
+    held: usize,
+    /// Bytes waiting for callbacks, of every connection.
+    bytes: usize,
+    /// QoS 0 messages dropped and not yet reported.
+    dropped: u64,
+    acks: Vec<u16>,
+}
+
+impl Inbox {
+    /// Holds at most `messages` of QoS 1 unacknowledged, and `bytes` of everything.
+    pub fn new(messages: u32, bytes: usize) -> Self {
+        Self {
+            max_held: messages as usize,
+            max_bytes: bytes,
+            held: 0,
+            bytes: 0,
+            dropped: 0,
+            acks: Vec::new(),
+        }
+    }
+
+    /// Whether a message whose packet has `len` bytes still fits; counts it, as waiting or as
+    /// dropped. One message always fits.
+    pub fn accept(&mut self, len: usize, is_qos_1: bool) -> bool {
+        let fits = self.bytes == 0 || self.bytes + len + MESSAGE_OVERHEAD <= self.max_bytes;
+        match (fits, is_qos_1) {
+            (true, true) if self.held >= self.max_held => return false,
+            (true, true) => self.held += 1,
+            (true, false) => {}
+            (false, true) => return false,
+            (false, false) => {
+                self.dropped += 1;
+                return false;
+            }
+        }
+        self.bytes += len + MESSAGE_OVERHEAD;
+        true
+    }
+
+    /// What a delivered message gives back.
+    pub fn charge(len: usize) -> usize {
+        len + MESSAGE_OVERHEAD
+    }
+
+    /// Callbacks have returned. Returns how many messages were dropped since the last report.
+    pub fn handle_delivered(&mut self, bytes: usize, ids: impl Iterator<Item = u16>) -> u64 {
+        let before = self.acks.len();
+        self.acks.extend(ids);
+        self.held = self.held.saturating_sub(self.acks.len() - before);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// The connection is gone, and its acknowledgements with it: the platform delivers again.
+    pub fn handle_lost(&mut self) -> u64 {
+        self.held = 0;
+        self.acks.clear();
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Whether acknowledgements wait.
+    pub fn has_acks(&self) -> bool {
+        !self.acks.is_empty()
+    }
+
+    /// Appends them. They never wait for the window of what the device publishes.
+    pub fn fill_acks(&mut self, head: &mut BytesMut) {
+        for id in self.acks.drain(..) {
+            codec::encode_puback(head, id);
+        }
+    }
+}
