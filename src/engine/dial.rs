@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::link::Link;
-use super::{Trust, blocking, clock, tls, tls_error};
+use super::{blocking, clock, tls, tls_error};
 use crate::error::{Error, ErrorKind, Stage};
+use crate::proto::endpoint::{Endpoint, Trust};
 
 /// Where to connect to, and how.
 #[derive(Clone, Debug)]
@@ -39,6 +40,19 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// What `endpoint` says of the way to `host`, its host name for the identity in question.
+    pub(crate) fn new(host: String, endpoint: &Endpoint) -> Self {
+        Self {
+            host,
+            port: endpoint.port(),
+            server_name: endpoint.server_name().map(str::to_owned),
+            trust: endpoint.trust().clone(),
+            plaintext: endpoint.is_plaintext(),
+            connect_timeout: endpoint.connect_timeout(),
+            user_timeout: None,
+        }
+    }
+
     fn verified_name(&self) -> &str {
         self.server_name.as_deref().unwrap_or(&self.host)
     }

@@ -20,14 +20,3 @@ mod tests_link;
 mod tests_tls;
 pub(crate) mod tls;
 mod tls_error;
-
-/// Which roots the server's certificate must lead to.
-#[derive(Clone, Debug)]
-pub(crate) enum Trust {
-    /// The platform's roots, which the library carries.
-    BuiltIn,
-    /// These certificates, as PEM text.
-    Pem(std::sync::Arc<[u8]>),
-    /// The certificates in this PEM file, read at each connect.
-    File(std::path::PathBuf),
-}

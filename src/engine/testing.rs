@@ -1,5 +1,6 @@
 //! What the tests of this layer share: certificates made on the spot, servers, a runtime.
 
+use std::fs;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -15,10 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::Trust;
 use super::dial::{Target, dial};
 use super::link::Link;
 use crate::error::{Error, Stage};
+use crate::proto::endpoint::Trust;
 
 /// Runs a test that must end within ten seconds.
 pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
@@ -231,5 +232,27 @@ impl Link {
             received.extend(self.read().await.unwrap());
         }
         assert_eq!(received, b"hello");
+    }
+}
+
+/// A file that is removed at the end of its test.
+pub(super) struct TempFile(pub(super) String);
+
+impl TempFile {
+    pub(super) fn new(name: &str, content: &str) -> Self {
+        let name = format!("aliot-{}-{name}.pem", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, content).unwrap();
+        Self(path.to_str().unwrap().to_owned())
+    }
+
+    pub(super) fn trust(&self) -> Trust {
+        Trust::File(self.0.as_str().into())
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }

@@ -10,11 +10,11 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::Trust;
 use super::dial::Target;
 use super::link::Link;
 use super::testing::{Ca, connect, listen, pair, provider, run, target};
 use crate::error::{ErrorKind, Stage};
+use crate::proto::endpoint::Trust;
 
 /// A client without TLS and the server's end.
 async fn plain_pair() -> (Link, TcpStream) {

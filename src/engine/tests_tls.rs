@@ -9,10 +9,11 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use super::testing::{Ca, answer_with, connect, echo, listen, named, run, target};
+use super::roots;
+use super::testing::{Ca, TempFile, answer_with, connect, echo, listen, named, run, target};
 use super::tls::{Configs, check_pem, client_config};
-use super::{Trust, roots};
 use crate::error::{Error, ErrorKind, Stage};
+use crate::proto::endpoint::Trust;
 
 const NAME: &str = "pk.iot-as-mqtt.cn-shanghai.aliyuncs.com";
 
@@ -378,27 +379,5 @@ fn what_is_not_a_ca_certificate_is_called_by_its_name() {
             error.to_string().contains(words),
             "\"{error}\" lacks \"{words}\""
         );
-    }
-}
-
-/// A file that is removed at the end of its test.
-struct TempFile(String);
-
-impl TempFile {
-    fn new(name: &str, content: &str) -> Self {
-        let name = format!("aliot-{}-{name}.pem", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, content).unwrap();
-        Self(path.to_str().unwrap().to_owned())
-    }
-
-    fn trust(&self) -> Trust {
-        Trust::File(self.0.as_str().into())
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }

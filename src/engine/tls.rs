@@ -12,9 +12,10 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use super::{Trust, roots};
+use super::roots;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::log::{Level, log};
+use crate::proto::endpoint::Trust;
 
 /// TLS sessions remembered for each set of roots, shared by all clients that use it.
 const SESSIONS: usize = 256;

@@ -6,8 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
-use super::{Trust, clock};
+use super::clock;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::proto::endpoint::Trust;
 
 /// 2020-01-01. A device that believes to live before it has not set its clock.
 const NO_EARLIER: Duration = Duration::from_secs(1_577_836_800);

@@ -1,0 +1,206 @@
+//! Who the device is.
+
+use crate::proto::profile::MQTT_TEXT_LEN;
+use crate::proto::text::{check_chars, check_len, check_secret};
+use crate::{Error, Secret};
+
+/// Longest product key or device name, in bytes. The platform's own are shorter (11 and 32).
+const NAME_LEN: usize = 64;
+/// Longest device secret, in bytes. The platform's own have 32.
+const SECRET_LEN: usize = 64;
+/// Longest device token, and longest client id that comes with one, in bytes.
+const TOKEN_LEN: usize = 1024;
+
+/// Who the device is, checked, and how it proves it. Immutable.
+///
+/// `Debug` shows `***` in place of the secret, whose memory is overwritten when it is dropped.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    product_key: String,
+    device_name: String,
+    client_id: String,
+    username: String,
+    secret: Secret,
+    proof: Proof,
+}
+
+/// How the password of CONNECT comes from the secret.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Proof {
+    Signature,
+    Token,
+    Verbatim,
+}
+
+impl Identity {
+    /// A device with a device secret, which signs and is never sent.
+    ///
+    /// `product_key` has 1 to 64 letters, digits and `_`; `device_name` 1 to 64 letters, digits and
+    /// `- _ @ . :`; `device_secret` 1 to 64 bytes without control characters.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) names the argument that is
+    /// something else. The secret is never part of the text.
+    ///
+    /// Source: "Establish MQTT connections"; the platform's rules for product keys and device names,
+    /// widened for private platforms.
+    pub fn with_secret(
+        product_key: &str,
+        device_name: &str,
+        device_secret: &str,
+    ) -> Result<Self, Error> {
+        check_names(product_key, device_name)?;
+        check_secret("device_secret", device_secret, 1..=SECRET_LEN)?;
+        Ok(Self {
+            product_key: product_key.to_owned(),
+            device_name: device_name.to_owned(),
+            client_id: String::new(),
+            username: String::new(),
+            secret: Secret::new(device_secret),
+            proof: Proof::Signature,
+        })
+    }
+
+    /// A device that the platform created during registration: its device token is sent as it is.
+    ///
+    /// Names as for [`with_secret`](Self::with_secret). `client_id` is the one that came with the
+    /// token: 1 to 1024 bytes without `|` and control characters. `device_token` has 1 to 1024 bytes
+    /// without control characters.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) names the argument that is
+    /// something else. The token is never part of the text.
+    ///
+    /// Source: "Establish MQTT connections", devices without pre-registration.
+    pub fn with_token(
+        product_key: &str,
+        device_name: &str,
+        client_id: &str,
+        device_token: &str,
+    ) -> Result<Self, Error> {
+        check_names(product_key, device_name)?;
+        check_len("client_id", client_id, 1..=TOKEN_LEN)?;
+        check_chars(
+            "client_id",
+            client_id,
+            |c| c != '|' && !c.is_control(),
+            "all characters but '|' and control characters",
+        )?;
+        check_secret("device_token", device_token, 1..=TOKEN_LEN)?;
+        Ok(Self {
+            product_key: product_key.to_owned(),
+            device_name: device_name.to_owned(),
+            client_id: client_id.to_owned(),
+            username: String::new(),
+            secret: Secret::new(device_token),
+            proof: Proof::Token,
+        })
+    }
+
+    /// The three fields of CONNECT as they are, for a private platform with rules of its own.
+    ///
+    /// `client_id` has 1 to 65535 bytes, `username` 0 to 65535, neither with control characters;
+    /// `password` 0 to 65535 bytes. Product key and device name are then empty: topics and region
+    /// endpoints cannot be made from this identity.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) names the argument that is
+    /// something else. The password is never part of the text.
+    ///
+    /// Source: MQTT 3.1.1, 1.5.3 and 3.1.3.
+    pub fn verbatim(client_id: &str, username: &str, password: &str) -> Result<Self, Error> {
+        for (name, value, shortest) in [("client_id", client_id, 1), ("username", username, 0)] {
+            check_len(name, value, shortest..=MQTT_TEXT_LEN)?;
+            check_chars(
+                name,
+                value,
+                |c| !c.is_control(),
+                "all characters but control characters",
+            )?;
+        }
+        // A password is binary data in MQTT: any byte is allowed, only the length is not.
+        if password.len() > MQTT_TEXT_LEN {
+            return Err(Error::argument(
+                "password",
+                format_args!(
+                    "is {} bytes long: MQTT allows {MQTT_TEXT_LEN}",
+                    password.len()
+                ),
+            ));
+        }
+        Ok(Self {
+            product_key: String::new(),
+            device_name: String::new(),
+            client_id: client_id.to_owned(),
+            username: username.to_owned(),
+            secret: Secret::new(password),
+            proof: Proof::Verbatim,
+        })
+    }
+
+    /// The product key; empty for a verbatim identity.
+    pub fn product_key(&self) -> &str {
+        &self.product_key
+    }
+
+    /// The device name; empty for a verbatim identity.
+    pub fn device_name(&self) -> &str {
+        &self.device_name
+    }
+
+    /// The device secret, the device token or the verbatim password.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// The client id that came with a device token, or the whole verbatim one; else empty.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The verbatim user name; else empty.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// Whether the secret is a device token.
+    pub fn has_token(&self) -> bool {
+        self.proof == Proof::Token
+    }
+
+    /// Whether the fields of CONNECT were given as they are.
+    pub fn is_verbatim(&self) -> bool {
+        self.proof == Proof::Verbatim
+    }
+
+    /// What the process counts connects by: the same text for every identity that the platform
+    /// takes for the same device. Contains no secret.
+    pub fn budget_key(&self) -> String {
+        if self.is_verbatim() {
+            // The space keeps the two forms apart: no device name contains one.
+            format!("{} {}", self.username, self.client_id)
+        } else {
+            format!("{}&{}", self.device_name, self.product_key)
+        }
+    }
+}
+
+fn check_names(product_key: &str, device_name: &str) -> Result<(), Error> {
+    check_len("product_key", product_key, 1..=NAME_LEN)?;
+    check_chars(
+        "product_key",
+        product_key,
+        |c| c.is_ascii_alphanumeric() || c == '_',
+        "the letters, digits and '_'",
+    )?;
+    check_len("device_name", device_name, 1..=NAME_LEN)?;
+    check_chars(
+        "device_name",
+        device_name,
+        |c| c.is_ascii_alphanumeric() || "-_@.:".contains(c),
+        "the letters, digits and \"-_@.:\"",
+    )
+}

@@ -1,0 +1,152 @@
+//! Which handlers a message goes to, and what to subscribe again after a connection.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::proto::trie::Trie;
+use crate::{Qos, TopicFilter};
+
+/// One subscription: where its messages go and what the platform knows of it.
+#[derive(Clone, Debug)]
+pub struct Route<H> {
+    /// The QoS asked for.
+    pub qos: Qos,
+    /// The QoS that the platform granted in its present session; `None` while it has not.
+    pub granted: Option<Qos>,
+    /// Where matching messages go.
+    pub handler: H,
+}
+
+/// The subscriptions of one client, in the order in which they were first made.
+///
+/// Finding the handlers of a topic costs one hash lookup for all filters without wildcards, and for
+/// the others time in proportion to the branches that fit the topic, not to their number.
+#[derive(Clone, Debug)]
+pub struct Routes<H: Clone> {
+    /// Ordered by the age of the route, which is also its name in the other two.
+    routes: BTreeMap<u64, (TopicFilter, Route<H>)>,
+    by_filter: HashMap<String, u64>,
+    wildcards: Trie,
+    next_age: u64,
+}
+
+impl<H: Clone> Default for Routes<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H: Clone> Routes<H> {
+    /// No routes.
+    pub fn new() -> Self {
+        Self {
+            routes: BTreeMap::new(),
+            by_filter: HashMap::new(),
+            wildcards: Trie::new(),
+            next_age: 0,
+        }
+    }
+
+    /// Number of routes.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// Sends messages that match `filter` to `handler`.
+    ///
+    /// A filter that is there already keeps its place and what was granted; its QoS and handler are
+    /// replaced, and the handler replaced is returned.
+    pub fn insert(&mut self, filter: TopicFilter, qos: Qos, handler: H) -> Option<H> {
+        let known = self.by_filter.get(filter.as_str());
+        if let Some((_, route)) = known.and_then(|age| self.routes.get_mut(age)) {
+            route.qos = qos;
+            return Some(std::mem::replace(&mut route.handler, handler));
+        }
+        let age = self.next_age;
+        self.next_age += 1;
+        if !filter.is_literal() {
+            self.wildcards.insert(filter.as_str(), age);
+        }
+        self.by_filter.insert(filter.as_str().to_owned(), age);
+        let route = Route {
+            qos,
+            granted: None,
+            handler,
+        };
+        self.routes.insert(age, (filter, route));
+        None
+    }
+
+    /// Removes the route of `filter` and returns its handler.
+    pub fn remove(&mut self, filter: &str) -> Option<H> {
+        let age = self.by_filter.remove(filter)?;
+        let (filter, route) = self.routes.remove(&age)?;
+        if !filter.is_literal() {
+            self.wildcards.remove(filter.as_str());
+        }
+        Some(route.handler)
+    }
+
+    /// The route of exactly this filter.
+    pub fn get(&self, filter: &str) -> Option<&Route<H>> {
+        let age = self.by_filter.get(filter)?;
+        self.routes.get(age).map(|(_, route)| route)
+    }
+
+    /// Whether there is a route of exactly this filter.
+    pub fn contains(&self, filter: &str) -> bool {
+        self.by_filter.contains_key(filter)
+    }
+
+    /// Appends the handlers of all routes that match `topic` to `out`, oldest route first.
+    ///
+    /// Source: MQTT 3.1.1, 4.7.
+    pub fn matches(&self, topic: &str, out: &mut Vec<H>) {
+        // A topic with wildcard characters breaks MQTT, but must not find a route by its filter.
+        let literal = if topic.contains(['+', '#']) {
+            None
+        } else {
+            self.by_filter.get(topic).copied()
+        };
+        // Without wildcard routes, or if none matches, nothing is allocated here.
+        let mut ages = Vec::new();
+        self.wildcards.matches(topic, &mut ages);
+        if ages.is_empty() {
+            out.extend(literal.and_then(|age| self.handler(age)));
+            return;
+        }
+        ages.extend(literal);
+        ages.sort_unstable();
+        out.extend(ages.into_iter().filter_map(|age| self.handler(age)));
+    }
+
+    fn handler(&self, age: u64) -> Option<H> {
+        self.routes
+            .get(&age)
+            .map(|(_, route)| route.handler.clone())
+    }
+
+    /// All routes, oldest first: the order in which to subscribe again.
+    pub fn iter(&self) -> impl Iterator<Item = (&TopicFilter, &Route<H>)> {
+        self.routes.values().map(|(filter, route)| (filter, route))
+    }
+
+    /// Records what the platform granted for `filter`; `None` if it refused or forgot it.
+    pub fn set_granted(&mut self, filter: &str, granted: Option<Qos>) {
+        let age = self.by_filter.get(filter);
+        if let Some((_, route)) = age.and_then(|age| self.routes.get_mut(age)) {
+            route.granted = granted;
+        }
+    }
+
+    /// Records that the platform knows no subscription any more: its session is gone.
+    pub fn clear_granted(&mut self) {
+        for (_, route) in self.routes.values_mut() {
+            route.granted = None;
+        }
+    }
+}

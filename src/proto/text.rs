@@ -1,0 +1,142 @@
+//! How a refused value appears in an error, and the checks that several nouns share.
+
+use std::ops::RangeInclusive;
+
+use crate::Error;
+
+/// Longest rendering of a refused value, in characters, without what tells its length.
+const SHOWN_CHARS: usize = 56;
+
+/// `value` in quotes, escaped, and cut where it would flood a log line.
+pub(super) fn shown(value: &str) -> String {
+    let mut text = String::from('"');
+    let mut room = SHOWN_CHARS;
+    for c in value.chars() {
+        let escaped = c.escape_debug();
+        let Some(left) = room.checked_sub(escaped.len()) else {
+            text.push_str("…\" (");
+            text.push_str(&value.len().to_string());
+            text.push_str(" bytes)");
+            return text;
+        };
+        room = left;
+        // Only the double quote ends the rendering; `escape_debug` guards the single one too.
+        if c == '\'' {
+            text.push(c);
+        } else {
+            text.extend(escaped);
+        }
+    }
+    text.push('"');
+    text
+}
+
+/// Refuses `value` unless its length in bytes lies in `allowed`.
+pub(super) fn check_len(
+    name: &str,
+    value: &str,
+    allowed: RangeInclusive<usize>,
+) -> Result<(), Error> {
+    if value.is_empty() && *allowed.start() > 0 {
+        return Err(Error::argument(name, "is empty"));
+    }
+    if !allowed.contains(&value.len()) {
+        return Err(Error::argument(
+            name,
+            format_args!(
+                "is {}, {} bytes long: at most {} are allowed",
+                shown(value),
+                value.len(),
+                allowed.end()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses `value` at the first character that `is_allowed` rejects; `allowed` names the others.
+pub(super) fn check_chars(
+    name: &str,
+    value: &str,
+    is_allowed: impl Fn(char) -> bool,
+    allowed: &str,
+) -> Result<(), Error> {
+    match value.chars().find(|c| !is_allowed(*c)) {
+        None => Ok(()),
+        Some(c) => Err(Error::argument(
+            name,
+            format_args!("is {}: {c:?} is not one of {allowed}", shown(value)),
+        )),
+    }
+}
+
+/// Refuses a secret by its length in bytes or for a control character, without showing it.
+pub(super) fn check_secret(
+    name: &str,
+    value: &str,
+    allowed: RangeInclusive<usize>,
+) -> Result<(), Error> {
+    if !allowed.contains(&value.len()) {
+        return Err(Error::argument(
+            name,
+            format_args!(
+                "is {} bytes long: {} to {} are allowed",
+                value.len(),
+                allowed.start(),
+                allowed.end()
+            ),
+        ));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(Error::argument(
+            name,
+            format_args!(
+                "contains a control character ({} bytes long): none is allowed",
+                value.len()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_value_is_quoted_and_escaped() {
+        assert_eq!(shown("a\"b\n'\u{202e}é"), r#""a\"b\n'\u{202e}é""#);
+        assert_eq!(shown(""), r#""""#);
+    }
+
+    #[test]
+    fn a_shown_value_never_exceeds_80_characters() {
+        for value in [
+            "a".repeat(100_000),
+            "\u{10ffff}".repeat(500),
+            "é".repeat(57),
+        ] {
+            let text = shown(&value);
+            assert!(text.chars().count() <= 80, "{text}");
+            assert!(
+                text.ends_with(&format!("({} bytes)", value.len())),
+                "{text}"
+            );
+        }
+        assert!(shown(&"a".repeat(56)).ends_with("a\""));
+    }
+
+    #[test]
+    fn a_refused_secret_is_described_by_its_length_alone() {
+        let long = check_secret("device_secret", "hunter2", 1..=3).unwrap_err();
+        assert_eq!(
+            long.to_string(),
+            "device_secret is 7 bytes long: 1 to 3 are allowed"
+        );
+        let control = check_secret("device_secret", "hunter2\n", 1..=64).unwrap_err();
+        assert_eq!(
+            control.to_string(),
+            "device_secret contains a control character (8 bytes long): none is allowed"
+        );
+    }
+}
