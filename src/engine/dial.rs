@@ -5,21 +5,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::thread;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::link::Link;
-use super::{Trust, clock, tls, tls_error};
+use super::{blocking, clock, tls, tls_error};
 use crate::error::{Error, ErrorKind, Stage};
+use crate::proto::endpoint::{Endpoint, Trust};
 
 /// Where to connect to, and how.
 #[derive(Clone, Debug)]
@@ -41,6 +40,19 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// What `endpoint` says of the way to `host`, its host name for the identity in question.
+    pub(crate) fn new(host: String, endpoint: &Endpoint) -> Self {
+        Self {
+            host,
+            port: endpoint.port(),
+            server_name: endpoint.server_name().map(str::to_owned),
+            trust: endpoint.trust().clone(),
+            plaintext: endpoint.is_plaintext(),
+            connect_timeout: endpoint.connect_timeout(),
+            user_timeout: None,
+        }
+    }
+
     fn verified_name(&self) -> &str {
         self.server_name.as_deref().unwrap_or(&self.host)
     }
@@ -91,7 +103,7 @@ async fn prepare_tls(
     let config = match &target.trust {
         Trust::File(_) => {
             let trust = target.trust.clone();
-            blocking(Stage::Tls, move || tls::client_config(&trust)).await??
+            blocking::run(Stage::Tls, move || tls::client_config(&trust)).await??
         }
         trust => tls::client_config(trust)?,
     };
@@ -103,33 +115,20 @@ async fn resolve(host: &str, port: u16) -> Result<VecDeque<SocketAddr>, Error> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok([SocketAddr::new(address, port)].into());
     }
-    let owned = host.to_owned();
-    let looked_up = blocking(Stage::Resolve, move || {
-        (owned.as_str(), port)
-            .to_socket_addrs()
-            .map(Iterator::collect::<Vec<_>>)
-    })
-    .await?;
-    let addresses = looked_up.map_err(|error| {
-        Error::new(
-            ErrorKind::Dns,
-            Stage::Resolve,
-            format!("cannot look up {host}: {error}"),
-        )
-        .with_os_error(error.raw_os_error())
-    })?;
-    if addresses.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Dns,
-            Stage::Resolve,
-            format!("{host} has no address"),
-        ));
-    }
-    Ok(alternate(addresses))
+    let addresses = blocking::lookup(host).await?;
+    Ok(alternate(
+        addresses
+            .into_iter()
+            .map(|mut address| {
+                address.set_port(port);
+                address
+            })
+            .collect(),
+    ))
 }
 
 /// Keeps the order within each family and takes them in turn, beginning with the first address.
-fn alternate(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+pub(super) fn alternate(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (same, other): (Vec<_>, Vec<_>) = addresses
         .into_iter()
@@ -145,7 +144,7 @@ fn alternate(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
 }
 
 /// Tries one address after the other until one answers.
-async fn connect_any(
+pub(super) async fn connect_any(
     mut addresses: VecDeque<SocketAddr>,
     target: &Target,
 ) -> Result<TcpStream, Error> {
@@ -167,7 +166,7 @@ async fn connect_any(
 
 /// The time for one address when `others` are to follow: an equal part, at least a second of it,
 /// at most half of it.
-fn share(left: Duration, others: usize) -> Duration {
+pub(super) fn share(left: Duration, others: usize) -> Duration {
     if others == 0 {
         return left;
     }
@@ -180,28 +179,28 @@ async fn connect(address: SocketAddr, target: &Target) -> io::Result<TcpStream> 
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // Without it a small message waits 40 ms for the acknowledgement of the one before.
-    socket.set_nodelay(true)?;
-    limit_silence(&SockRef::from(&socket), target.user_timeout)?;
+    tune(&SockRef::from(&socket), target.user_timeout);
     socket.connect(address).await
-}
-
-#[cfg(any(target_os = "android", target_os = "linux"))]
-fn limit_silence(socket: &SockRef<'_>, user_timeout: Option<Duration>) -> io::Result<()> {
-    if user_timeout.is_some() {
-        socket.set_tcp_user_timeout(user_timeout)?;
-    }
-    // What waits in the kernel can neither be reordered nor held back.
-    socket.set_tcp_notsent_lowat(UNSENT)
 }
 
 /// Unsent bytes in the kernel up to which the socket takes more.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const UNSENT: u32 = 64 * 1024;
 
-#[cfg(not(any(target_os = "android", target_os = "linux")))]
-fn limit_silence(_: &SockRef<'_>, _: Option<Duration>) -> io::Result<()> {
-    Ok(())
+/// Sets what the connection is better with. Failures are ignored: it works without.
+fn tune(socket: &SockRef<'_>, user_timeout: Option<Duration>) {
+    // Otherwise a small message waits 40 ms for the acknowledgement of the one before.
+    let _ = socket.set_tcp_nodelay(true);
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        if user_timeout.is_some() {
+            let _ = socket.set_tcp_user_timeout(user_timeout);
+        }
+        // What waits in the kernel can neither be reordered nor held back.
+        let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = user_timeout;
 }
 
 fn unreachable_error(host: &str, failures: &[(SocketAddr, io::Error)]) -> Error {
@@ -242,44 +241,6 @@ fn out_of_resources(error: &io::Error) -> bool {
         matches!(
             Errno::from_raw(number),
             Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM
-        )
-    })
-}
-
-/// Blocking calls that run at the same time. Each has a thread, and ten thousand clients may ask.
-static BLOCKING: Semaphore = Semaphore::const_new(4);
-
-/// Runs `work`, which may block for long, on a thread of its own.
-///
-/// Not on tokio's pool: that panics where the system refuses a thread, and a lookup that hangs
-/// would hold up the end of the runtime. The thread inherits the signal mask of the caller's.
-async fn blocking<T: Send + 'static>(
-    stage: Stage,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
-    let permit = BLOCKING.acquire().await;
-    let (sender, receiver) = oneshot::channel();
-    thread::Builder::new()
-        .name("aliot-blocking".to_owned())
-        .stack_size(256 * 1024)
-        .spawn(move || {
-            // Nobody listens any more if the dial was given up.
-            let _ = sender.send(work());
-            drop(permit);
-        })
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::NoResources,
-                stage,
-                format!("the system refuses a thread: {error}"),
-            )
-            .with_os_error(error.raw_os_error())
-        })?;
-    receiver.await.map_err(|_| {
-        Error::new(
-            ErrorKind::Internal,
-            stage,
-            "the thread ended without an answer",
         )
     })
 }

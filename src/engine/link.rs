@@ -126,7 +126,7 @@ impl Link {
     }
 
     /// What a read of 0 bytes means.
-    pub(crate) fn closed(&self) -> Error {
+    pub(crate) fn closed() -> Error {
         Error::new(
             ErrorKind::ClosedByPeer,
             Stage::Mqtt,
@@ -135,7 +135,7 @@ impl Link {
     }
 
     /// What a failed read or write means.
-    pub(crate) fn error(&self, error: &io::Error) -> Error {
+    pub(crate) fn error(error: &io::Error) -> Error {
         if let Some(error) = tls_error::inner(error) {
             return tls_error::after_handshake(error);
         }

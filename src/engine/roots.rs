@@ -50,3 +50,67 @@ pub(crate) const ROOTS: [Root; 5] = [
         sha256: "4fa3126d8d3a11d1c4855a4f807cbad6cf919d3a5a88b03bea2c6372d93c40c9",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tls_error::date_text;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    use sha2::{Digest, Sha256};
+
+    fn certificates() -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(PEM)
+            .collect::<Result<_, _>>()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_table_has_one_row_for_each_certificate() {
+        assert_eq!(certificates().len(), ROOTS.len());
+    }
+
+    #[test]
+    fn each_certificate_has_the_fingerprint_of_its_row() {
+        for (der, root) in certificates().iter().zip(ROOTS) {
+            assert_eq!(
+                hex::encode(Sha256::digest(der)),
+                root.sha256,
+                "{}",
+                root.name
+            );
+        }
+    }
+
+    #[test]
+    fn each_certificate_has_the_name_of_its_row() {
+        for (der, root) in certificates().iter().zip(ROOTS) {
+            let name = root.name.split(" (").next().unwrap();
+            assert!(find(der, name.as_bytes()).is_some(), "{}", root.name);
+        }
+    }
+
+    #[test]
+    fn each_certificate_ends_when_its_row_says() {
+        for (der, root) in certificates().iter().zip(ROOTS) {
+            let digits: String = date_text(root.not_after)
+                .chars()
+                .filter(char::is_ascii_digit)
+                .collect();
+            // Years from 2050 on have four digits. Source: RFC 5280, 4.1.2.5.
+            let time = match digits.strip_prefix("20") {
+                Some(short) if short < "5" => format!("\x17\x0d{short}Z"),
+                _ => format!("\x18\x0f{digits}Z"),
+            };
+            let at = find(der, time.as_bytes()).expect(root.name);
+            // The beginning, a UTCTime, stands right before the end.
+            assert_eq!(der[at - 15..at - 13], [0x17, 13], "{}", root.name);
+        }
+    }
+
+    fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+        haystack
+            .windows(needle.len())
+            .position(|window| window == needle)
+    }
+}

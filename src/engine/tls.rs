@@ -12,23 +12,23 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use super::{Trust, roots};
+use super::roots;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::log::{Level, log};
+use crate::proto::endpoint::Trust;
 
 /// TLS sessions remembered for each set of roots, shared by all clients that use it.
 const SESSIONS: usize = 256;
 
-/// Sets of roots whose configuration is kept between connections.
-const CONFIGS: usize = 16;
+/// Sets of roots whose configuration is kept between connections. Nearly every process has one.
+const CONFIGS: usize = 64;
 
 /// The largest CA data taken. The bundle of a whole Linux distribution has a quarter of this.
 const PEM_MAX: usize = 1024 * 1024;
 
 type Fingerprint = [u8; 32];
 
-/// Configurations by the content they were built from, the latest used first.
-static BUILT: Mutex<Vec<(Fingerprint, Arc<ClientConfig>)>> = Mutex::new(Vec::new());
+static SHARED: Configs = Configs::new();
 
 /// The configuration for `trust`.
 ///
@@ -42,9 +42,9 @@ static BUILT: Mutex<Vec<(Fingerprint, Arc<ClientConfig>)>> = Mutex::new(Vec::new
 /// other roots or to plain text.
 pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, Error> {
     match trust {
-        Trust::BuiltIn => shared(roots::PEM, "the built-in CA data"),
-        Trust::Pem(pem) => shared(pem, CA_DATA),
-        Trust::File(path) => shared(&read_file(path)?, &format!("CA file {}", path.display())),
+        Trust::BuiltIn => SHARED.get(roots::PEM, "the built-in CA data"),
+        Trust::Pem(pem) => SHARED.get(pem, CA_DATA),
+        Trust::File(path) => SHARED.get(&read_file(path)?, &format!("CA file {}", path.display())),
     }
 }
 
@@ -60,30 +60,37 @@ pub(crate) fn check_pem(pem: &[u8]) -> Result<usize, Error> {
 /// What messages call certificates that came from memory.
 const CA_DATA: &str = "the CA data";
 
-/// `name` is what messages call `pem`.
-fn shared(pem: &[u8], name: &str) -> Result<Arc<ClientConfig>, Error> {
-    let fingerprint: Fingerprint = Sha256::digest(pem).into();
-    if let Some(config) = recall(&fingerprint) {
-        return Ok(config);
-    }
-    let config = build(root_store(pem, name)?)?;
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    // Another thread may have been quicker; its sessions are as good.
-    if let Some((_, earlier)) = built.iter().find(|(known, _)| *known == fingerprint) {
-        return Ok(Arc::clone(earlier));
-    }
-    built.truncate(CONFIGS - 1);
-    built.insert(0, (fingerprint, Arc::clone(&config)));
-    Ok(config)
-}
+/// Configurations by the content they were built from, the latest used first.
+pub(super) struct Configs(Mutex<Vec<(Fingerprint, Arc<ClientConfig>)>>);
 
-fn recall(fingerprint: &Fingerprint) -> Option<Arc<ClientConfig>> {
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let at = built.iter().position(|(known, _)| known == fingerprint)?;
-    let entry = built.remove(at);
-    let config = Arc::clone(&entry.1);
-    built.insert(0, entry);
-    Some(config)
+impl Configs {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// `name` is what messages call `pem`.
+    pub(super) fn get(&self, pem: &[u8], name: &str) -> Result<Arc<ClientConfig>, Error> {
+        let fingerprint: Fingerprint = Sha256::digest(pem).into();
+        if let Some(config) = self.recall(&fingerprint) {
+            return Ok(config);
+        }
+        let config = build(root_store(pem, name)?)?;
+        let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been quicker; its sessions are as good.
+        if let Some((_, earlier)) = built.iter().find(|(known, _)| *known == fingerprint) {
+            return Ok(Arc::clone(earlier));
+        }
+        built.truncate(CONFIGS - 1);
+        built.insert(0, (fingerprint, Arc::clone(&config)));
+        Ok(config)
+    }
+
+    fn recall(&self, fingerprint: &Fingerprint) -> Option<Arc<ClientConfig>> {
+        let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = built.iter().position(|(known, _)| known == fingerprint)?;
+        built.get_mut(..=at)?.rotate_right(1);
+        built.first().map(|(_, config)| Arc::clone(config))
+    }
 }
 
 fn build(store: RootCertStore) -> Result<Arc<ClientConfig>, Error> {

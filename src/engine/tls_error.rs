@@ -6,8 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
-use super::{Trust, clock};
+use super::clock;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::proto::endpoint::Trust;
 
 /// 2020-01-01. A device that believes to live before it has not set its clock.
 const NO_EARLIER: Duration = Duration::from_secs(1_577_836_800);
@@ -171,13 +172,17 @@ fn unknown_issuer(trust: &Trust) -> String {
     }
 }
 
-/// The names as rustls writes them, `DnsName("a.example")`, without the wrapping; a few of them.
+/// A few of the names, without what rustls writes around them: `DnsName("a.example")`,
+/// `IpAddress(192.0.2.1)`.
 fn presented_names(presented: &[String]) -> String {
     const SHOWN: usize = 5;
     let mut names: Vec<&str> = presented
         .iter()
         .take(SHOWN)
-        .map(|name| name.split('"').nth(1).unwrap_or(name))
+        .map(|name| {
+            let mut parts = name.split(['(', ')', '"']).filter(|part| !part.is_empty());
+            parts.nth(1).unwrap_or(name)
+        })
         .collect();
     if presented.len() > SHOWN {
         names.push("others");
@@ -208,7 +213,7 @@ fn date(time: UnixTime) -> String {
 
 /// Seconds since 1970 as `2028-01-28 12:00:00 UTC`. Source: Hinnant, "chrono-compatible low-level
 /// date algorithms", `civil_from_days`.
-fn date_text(secs: u64) -> String {
+pub(super) fn date_text(secs: u64) -> String {
     let (days, second) = (secs / 86_400, secs % 86_400);
     // Eras of 400 years, years from 1 March, so that the leap day is a year's last.
     let shifted = days + 719_468;

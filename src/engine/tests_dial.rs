@@ -1,0 +1,270 @@
+//! Tests of dialling: addresses, deadlines, stages and what their failures say.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::dial::{Target, alternate, connect_any, dial, share};
+use super::testing::{Ca, connect, echo, listen, run, stages, target};
+use crate::error::{ErrorKind, Stage};
+use crate::proto::endpoint::{Endpoint, Trust};
+
+const REFUSED: i32 = Errno::ECONNREFUSED as i32;
+
+fn plain(address: SocketAddr) -> Target {
+    Target {
+        plaintext: true,
+        ..target(address, Trust::BuiltIn)
+    }
+}
+
+/// An address where nobody listens.
+async fn closed() -> SocketAddr {
+    listen().await.1
+}
+
+/// A listener whose queue is full, so that the system drops every further SYN, and what fills it.
+async fn black_hole() -> (SocketAddr, impl Sized) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(50), TcpStream::connect(address)).await
+    {
+        queued.push(stream.unwrap());
+    }
+    (address, (listener, queued))
+}
+
+#[test]
+fn each_stage_is_announced_as_it_begins() {
+    run(async {
+        let ca = Ca::new("stages");
+        let address = echo(ca.server(&["127.0.0.1"])).await;
+        let (seen, link) = stages(&target(address, ca.trust())).await;
+        assert_eq!(seen, [Stage::Resolve, Stage::Tcp, Stage::Tls]);
+        assert!(link.unwrap().is_tls());
+
+        let (seen, link) = stages(&plain(address)).await;
+        assert_eq!(seen, [Stage::Resolve, Stage::Tcp]);
+        assert!(!link.unwrap().is_tls());
+    });
+}
+
+#[test]
+fn a_name_is_looked_up() {
+    run(async {
+        let ca = Ca::new("localhost");
+        let address = echo(ca.server(&["localhost"])).await;
+        let target = Target {
+            host: "localhost".to_owned(),
+            ..target(address, ca.trust())
+        };
+        connect(&target).await.unwrap().echo().await;
+    });
+}
+
+#[test]
+fn a_failed_lookup_names_the_host() {
+    run(async {
+        // Too long for the name system, so that no server is asked.
+        let host = "a".repeat(64);
+        let target = Target {
+            host: host.clone(),
+            ..plain(closed().await)
+        };
+        let error = connect(&target).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Dns);
+        assert_eq!(error.stage(), Stage::Resolve);
+        assert!(error.to_string().contains(&host), "{error}");
+    });
+}
+
+#[test]
+fn a_refused_connection_is_reported_at_once_with_the_number_of_the_system() {
+    run(async {
+        let address = closed().await;
+        let started = Instant::now();
+        let error = connect(&plain(address)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Network);
+        assert_eq!(error.stage(), Stage::Tcp);
+        assert_eq!(error.os_error(), Some(REFUSED));
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        assert!(started.elapsed() < Duration::from_millis(100));
+    });
+}
+
+#[test]
+fn the_next_address_is_tried_after_a_refusal() {
+    run(async {
+        let (_listener, open) = listen().await;
+        let closed = closed().await;
+        let stream = connect_any([closed, open].into(), &plain(closed)).await;
+        assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
+    });
+}
+
+#[test]
+fn the_next_address_is_tried_within_half_the_time() {
+    run(async {
+        let (hole, _keep) = black_hole().await;
+        let (_listener, open) = listen().await;
+        let target = Target {
+            connect_timeout: Duration::from_secs(1),
+            ..plain(hole)
+        };
+        let started = Instant::now();
+        let stream = connect_any([hole, open].into(), &target).await;
+        assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
+        assert!(started.elapsed() < Duration::from_millis(900));
+    });
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_given_up_before_the_deadline_of_the_caller() {
+    run(async {
+        let (hole, _keep) = black_hole().await;
+        let target = Target {
+            connect_timeout: Duration::from_millis(500),
+            ..plain(hole)
+        };
+        let error = tokio::time::timeout(target.connect_timeout, connect(&target))
+            .await
+            .expect("the caller's deadline came first")
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+        assert_eq!(error.stage(), Stage::Tcp);
+        let expected = format!("{hole} did not answer");
+        assert!(error.to_string().contains(&expected), "{error}");
+    });
+}
+
+#[test]
+fn a_failure_lists_every_address_with_its_reason() {
+    run(async {
+        let (hole, _keep) = black_hole().await;
+        let closed = closed().await;
+        let target = Target {
+            connect_timeout: Duration::from_millis(500),
+            ..plain(closed)
+        };
+        let error = connect_any([closed, hole].into(), &target)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Network);
+        assert_eq!(error.os_error(), Some(REFUSED));
+        let text = error.to_string();
+        assert!(text.contains(&format!("{closed}: ")), "{text}");
+        assert!(text.contains(&format!("{hole} did not answer")), "{text}");
+    });
+}
+
+#[test]
+fn families_take_turns_and_keep_their_order() {
+    let parse = |list: &[&str]| -> Vec<SocketAddr> {
+        list.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let (a, b, c) = ("192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1");
+    let (x, y) = ("[2001:db8::1]:1", "[2001:db8::2]:1");
+    for (given, expected) in [
+        (vec![], vec![]),
+        (vec![a, b, c], vec![a, b, c]),
+        (vec![a, b, c, x, y], vec![a, x, b, y, c]),
+        (vec![x, y, a], vec![x, a, y]),
+        (vec![x, a, b, c], vec![x, a, b, c]),
+    ] {
+        assert_eq!(alternate(parse(&given)), parse(&expected), "{given:?}");
+    }
+}
+
+#[test]
+fn each_address_has_its_share_of_the_time() {
+    for (left_ms, others, expected_ms) in [
+        (10_000, 0, 10_000),
+        (10_000, 1, 5_000),
+        (10_000, 3, 2_500),
+        (10_000, 99, 1_000),
+        (1_000, 1, 500),
+        (1_000, 9, 500),
+        (0, 3, 0),
+    ] {
+        assert_eq!(
+            share(Duration::from_millis(left_ms), others),
+            Duration::from_millis(expected_ms),
+            "{left_ms} ms with {others} to follow"
+        );
+    }
+}
+
+#[test]
+fn the_socket_has_its_options() {
+    run(async {
+        let (_listener, address) = listen().await;
+        let target = Target {
+            user_timeout: Some(Duration::from_secs(20)),
+            ..plain(address)
+        };
+        let link = connect(&target).await.unwrap();
+        assert!(link.socket().nodelay().unwrap());
+        if cfg!(target_os = "linux") {
+            let socket = SockRef::from(link.socket());
+            assert_eq!(
+                socket.tcp_user_timeout().unwrap(),
+                Some(Duration::from_secs(20))
+            );
+        }
+    });
+}
+
+#[test]
+fn an_unusable_tls_setting_never_touches_the_network() {
+    run(async {
+        let (listener, address) = listen().await;
+        for (trust, name) in [
+            (Trust::Pem((*b"garbage").into()), "a.example"),
+            (Trust::File("/nowhere/ca.pem".into()), "a.example"),
+            (Trust::BuiltIn, "not a name"),
+        ] {
+            let target = Target {
+                server_name: Some(name.to_owned()),
+                ..target(address, trust)
+            };
+            let (seen, result) = stages(&target).await;
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TlsConfig, "{error}");
+            assert!(seen.is_empty(), "{seen:?}");
+        }
+        let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept());
+        assert!(accepted.await.is_err(), "a connection was opened");
+    });
+}
+
+#[test]
+fn a_target_is_what_the_endpoint_says() {
+    let mut endpoint = Endpoint::host("192.0.2.1", 8883).unwrap();
+    endpoint.set_server_name("a.example").unwrap();
+    endpoint.set_trust(Trust::File("ca.pem".into()));
+    endpoint
+        .set_connect_timeout(Duration::from_secs(3))
+        .unwrap();
+    let target = Target::new("192.0.2.1".to_owned(), &endpoint);
+    assert_eq!((target.host.as_str(), target.port), ("192.0.2.1", 8883));
+    assert_eq!(target.server_name.as_deref(), Some("a.example"));
+    assert_eq!(target.trust, Trust::File("ca.pem".into()));
+    assert_eq!(target.connect_timeout, Duration::from_secs(3));
+    assert!(!target.plaintext);
+    endpoint.set_dangerous_plaintext();
+    assert!(Target::new(String::new(), &endpoint).plaintext);
+}
+
+#[test]
+fn a_dial_can_move_between_threads() {
+    fn check(_: impl Send) {}
+    let target = target("127.0.0.1:1".parse().unwrap(), Trust::BuiltIn);
+    check(dial(&target, &mut |_| ()));
+}
