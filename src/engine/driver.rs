@@ -143,13 +143,8 @@ impl Driver {
                 let config = core.device.config();
                 let endpoint = config.endpoint();
                 Target {
-                    host: endpoint.host_name(config.identity())?,
-                    port: endpoint.port(),
-                    server_name: endpoint.server_name().map(str::to_owned),
-                    trust: endpoint.trust().clone(),
-                    plaintext: endpoint.is_plaintext(),
-                    connect_timeout: endpoint.connect_timeout(),
                     user_timeout: Some(config.ack_timeout()),
+                    ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };
             dial(&target, &mut |stage| hub.lock().device.handle_stage(stage)).await
@@ -222,7 +217,7 @@ impl Driver {
                     self.chunk.advance(len);
                     progress = true;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(link.error(&error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Link::error(&error))),
                 Poll::Pending => {
                     if progress {
                         self.hub.lock().device.handle_progress(now);
@@ -233,7 +228,7 @@ impl Driver {
         }
         self.flushing = true;
         if let Err(error) = ready!(link.poll_flush(cx)) {
-            return Poll::Ready(Err(link.error(&error)));
+            return Poll::Ready(Err(Link::error(&error)));
         }
         self.flushing = false;
         let mut core = self.hub.lock();
@@ -258,9 +253,9 @@ impl Driver {
                 Poll::Ready(len)
             });
             match read {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(link.closed())),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Link::closed())),
                 Poll::Ready(Ok(len)) => total += len,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(link.error(&error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Link::error(&error))),
                 Poll::Pending => break,
             }
             self.handle_inbound(now);

@@ -22,9 +22,6 @@ pub enum Dispatch {
     Poll,
 }
 
-/// Threads of tokio for name lookup and for reading CA files.
-const BLOCKING_THREADS: usize = 2;
-
 /// A network thread, and a callback thread or [`Runtime::poll`]. Clones are the same runtime; it
 /// ends with its last clone and its last client.
 #[derive(Clone)]
@@ -53,8 +50,6 @@ impl Runtime {
         let tokio = Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("aliot-resolve")
             .build()
             .map_err(|error| no_resources("the network's event loop", &error))?;
         let stop = Arc::new(Notify::new());

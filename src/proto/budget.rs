@@ -63,6 +63,11 @@ impl Budget {
         }
     }
 
+    /// Whether no attempt counts any more.
+    pub fn is_unused(&self, now: Duration) -> bool {
+        self.taken.back().is_none_or(|last| *last + WINDOW <= now)
+    }
+
     /// The earliest time, `now` or later, at which [`take`](Self::take) succeeds if nobody else
     /// takes first.
     pub fn next_free(&self, now: Duration) -> Duration {

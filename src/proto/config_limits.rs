@@ -296,6 +296,11 @@ impl Config {
         self.reconnect
     }
 
+    /// The longest delay between attempts.
+    pub fn reconnect_max(&self) -> Duration {
+        self.reconnect.map_or(Duration::ZERO, |backoff| backoff.max())
+    }
+
     /// Connects allowed in any minute, or any number.
     pub fn connects_per_minute(&self) -> Option<u32> {
         self.profile.connects_per_minute
