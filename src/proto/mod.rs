@@ -7,7 +7,6 @@
 pub(crate) mod backoff;
 pub(crate) mod budget;
 pub(crate) mod config;
-mod config_limits;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod identity;

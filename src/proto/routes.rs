@@ -150,3 +150,6 @@ impl<H: Clone> Routes<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
