@@ -43,11 +43,9 @@ impl Budget {
         if free_at > now {
             return Err(free_at);
         }
-        while self
-            .taken
-            .front()
-            .is_some_and(|first| *first + WINDOW <= now || self.taken.len() >= REMEMBERED)
-        {
+        while self.taken.front().is_some_and(|first| {
+            first.saturating_add(WINDOW) <= now || self.taken.len() >= REMEMBERED
+        }) {
             self.taken.pop_front();
         }
         let place = self.taken.partition_point(|time| *time <= now);
@@ -79,6 +77,148 @@ impl Budget {
             .len()
             .checked_sub(limit.max(1) as usize)
             .and_then(|place| self.taken.get(place))
-            .map_or(now, |time| now.max(*time + WINDOW))
+            .map_or(now, |time| now.max(time.saturating_add(WINDOW)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn five_connects_fit_into_a_minute_and_the_sixth_waits_for_the_first_to_leave_it() {
+        let mut budget = Budget::new(Some(5));
+        for second in [100, 101, 102, 103, 104] {
+            assert_eq!(budget.take(s(second)), Ok(()));
+        }
+        assert_eq!(budget.take(s(105)), Err(s(160)));
+        let almost = s(160) - Duration::from_nanos(1);
+        assert_eq!(budget.take(almost), Err(s(160)));
+        assert_eq!(budget.next_free(almost), s(160));
+        assert_eq!(budget.take(s(160)), Ok(()));
+        assert_eq!(budget.take(s(160)), Err(s(161)));
+    }
+
+    #[test]
+    fn a_refused_attempt_spends_nothing() {
+        let mut budget = Budget::new(Some(1));
+        assert_eq!(budget.take(s(0)), Ok(()));
+        for second in 1..60 {
+            assert_eq!(budget.take(s(second)), Err(s(60)));
+        }
+        assert_eq!(budget.take(s(60)), Ok(()));
+    }
+
+    #[test]
+    fn a_refund_makes_room_for_one_more() {
+        let mut budget = Budget::new(Some(2));
+        assert_eq!(budget.take(s(1)), Ok(()));
+        assert_eq!(budget.take(s(2)), Ok(()));
+        budget.refund(s(2));
+        assert_eq!(budget.take(s(3)), Ok(()));
+        assert_eq!(budget.take(s(4)), Err(s(61)));
+    }
+
+    #[test]
+    fn a_refund_of_what_was_not_spent_changes_nothing() {
+        let mut budget = Budget::new(Some(1));
+        assert_eq!(budget.take(s(1)), Ok(()));
+        budget.refund(s(2));
+        assert_eq!(budget.take(s(3)), Err(s(61)));
+    }
+
+    #[test]
+    fn without_a_limit_every_attempt_is_allowed_and_memory_is_bounded() {
+        let mut budget = Budget::new(None);
+        for _ in 0..REMEMBERED + 10 {
+            assert_eq!(budget.take(s(1)), Ok(()));
+        }
+        assert_eq!(budget.taken.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn a_new_limit_counts_the_attempts_before_it() {
+        let mut budget = Budget::new(None);
+        for second in 0..10 {
+            assert_eq!(budget.take(s(second)), Ok(()));
+        }
+        budget.set_limit(Some(5));
+        // Five of the ten, those of seconds 5 to 9, fill the minute until second 65.
+        assert_eq!(budget.take(s(10)), Err(s(65)));
+        budget.set_limit(Some(11));
+        assert_eq!(budget.take(s(10)), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_of_zero_counts_as_one() {
+        let mut budget = Budget::new(Some(0));
+        assert_eq!(budget.take(s(1)), Ok(()));
+        assert_eq!(budget.take(s(2)), Err(s(61)));
+    }
+
+    #[test]
+    fn a_late_report_of_an_earlier_time_counts_as_well() {
+        let mut budget = Budget::new(Some(2));
+        assert_eq!(budget.take(s(10)), Ok(()));
+        assert_eq!(budget.take(s(9)), Ok(()));
+        assert_eq!(budget.take(s(11)), Err(s(69)));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Take { after_ms: u64, early_ms: u64 },
+        Refund,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            5 => (0_u64..30_000, 0_u64..500)
+                .prop_map(|(after_ms, early_ms)| Step::Take { after_ms, early_ms }),
+            1 => Just(Step::Refund),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_minute_ever_holds_more_attempts_than_allowed(
+            limit in 1_u32..8,
+            steps in prop::collection::vec(step(), 1..100),
+        ) {
+            let mut budget = Budget::new(Some(limit));
+            let mut clock = s(1);
+            let mut accepted: Vec<Duration> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Refund => {
+                        if let Some(time) = accepted.pop() {
+                            budget.refund(time);
+                        }
+                    }
+                    Step::Take { after_ms, early_ms } => {
+                        clock += Duration::from_millis(after_ms);
+                        let now = clock - Duration::from_millis(early_ms);
+                        match budget.take(now) {
+                            Ok(()) => accepted.push(now),
+                            Err(free_at) => {
+                                prop_assert!(free_at > now);
+                                prop_assert!(free_at <= clock + WINDOW);
+                                prop_assert_eq!(budget.clone().take(free_at), Ok(()));
+                            }
+                        }
+                    }
+                }
+                for start in &accepted {
+                    let window = *start..*start + WINDOW;
+                    let count = accepted.iter().filter(|time| window.contains(time)).count();
+                    prop_assert!(count <= limit as usize, "{count} from {start:?}");
+                }
+            }
+        }
     }
 }

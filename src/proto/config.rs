@@ -1,4 +1,6 @@
-//! How a client behaves: checked values only. Ranges and limits are in `config_limits.rs`.
+//! How a client behaves: checked values only. Ranges and limits are in `config/limits.rs`.
+
+mod limits;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,25 +20,25 @@ const TIMESTAMP_DIGITS: usize = 20;
 /// The limits are the platform's until [`use_private_profile`](Self::use_private_profile).
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(super) identity: Identity,
-    pub(super) endpoint: Endpoint,
-    pub(super) shape: Shape,
-    pub(super) profile: Profile,
-    pub(super) is_private: bool,
+    identity: Identity,
+    endpoint: Endpoint,
+    shape: Shape,
+    profile: Profile,
+    is_private: bool,
     /// Whether `profile.payload_len` was set rather than fitted to the queues.
-    pub(super) has_payload_limit: bool,
+    has_payload_limit: bool,
     /// Whether `profile.connects_per_minute` was set.
-    pub(super) has_connect_limit: bool,
-    pub(super) clean_session: bool,
-    pub(super) keep_alive_s: u16,
-    pub(super) ack_timeout: Duration,
-    pub(super) ping_timeout: Duration,
-    pub(super) reconnect: Option<Backoff>,
-    pub(super) outbox_operations: u32,
-    pub(super) outbox_bytes: usize,
-    pub(super) window: u16,
-    pub(super) inbox_messages: u32,
-    pub(super) inbox_bytes: usize,
+    has_connect_limit: bool,
+    clean_session: bool,
+    keep_alive_s: u16,
+    ack_timeout: Duration,
+    ping_timeout: Duration,
+    reconnect: Option<Backoff>,
+    outbox_operations: u32,
+    outbox_bytes: usize,
+    window: u16,
+    inbox_messages: u32,
+    inbox_bytes: usize,
 }
 
 impl Config {
@@ -229,12 +231,12 @@ impl Config {
 }
 
 /// An error for a call that the present settings rule out.
-pub(super) fn state(context: impl Into<String>) -> Error {
+fn state(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidState, Stage::State, context)
 }
 
 /// Refuses `value` unless it lies in `allowed`; `who` sets that limit.
-pub(super) fn check_range<T: PartialOrd + std::fmt::Debug>(
+fn check_range<T: PartialOrd + std::fmt::Debug>(
     name: &str,
     value: T,
     allowed: RangeInclusive<T>,
@@ -258,3 +260,6 @@ fn check_param_text(name: &str, text: &str) -> Result<(), Error> {
         "all characters but '|', ',', '=' and control characters",
     )
 }
+
+#[cfg(test)]
+mod tests;

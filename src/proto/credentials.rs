@@ -160,3 +160,6 @@ impl Shape {
             .unwrap_or_else(|| format!("{}.{}", identity.product_key(), identity.device_name()))
     }
 }
+
+#[cfg(test)]
+mod tests;

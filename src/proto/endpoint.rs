@@ -315,3 +315,6 @@ fn label_problem(label: &str) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,136 @@ fn check_names(product_key: &str, device_name: &str) -> Result<(), Error> {
         "the letters, digits and \"-_@.:\"",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_1_to_64_bytes_make_an_identity() {
+        for len in [1, 64] {
+            let name = "a".repeat(len);
+            let identity = Identity::with_secret(&name, &name, &name).unwrap();
+            assert_eq!(identity.product_key(), name);
+            assert_eq!(identity.device_name(), name);
+            assert_eq!(identity.secret().expose(), name);
+            assert!(!identity.has_token() && !identity.is_verbatim());
+            assert_eq!(identity.client_id(), "");
+        }
+    }
+
+    #[test]
+    fn a_refused_argument_is_named_with_its_value_and_its_limit() {
+        let long = "a".repeat(65);
+        for (product_key, device_name, expected) in [
+            ("", "device", "product_key is empty".to_owned()),
+            ("pk", "", "device_name is empty".to_owned()),
+            (
+                &*long,
+                "device",
+                format!(
+                    "product_key is \"{}…\" (65 bytes), 65 bytes long: at most 64 are allowed",
+                    "a".repeat(56)
+                ),
+            ),
+            (
+                "p&k",
+                "device",
+                "product_key is \"p&k\": '&' is not one of the letters, digits and '_'".to_owned(),
+            ),
+            (
+                "pk",
+                "dev\nice",
+                r#"device_name is "dev\nice": '\n' is not one of the letters, digits and "-_@.:""#
+                    .to_owned(),
+            ),
+        ] {
+            let error = Identity::with_secret(product_key, device_name, "s").unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn characters_that_have_a_meaning_in_connect_are_refused_in_names() {
+        for c in ['&', '|', ',', '=', '/', '+', '#', ' ', '\0', '\u{7f}', 'é'] {
+            let name = format!("a{c}b");
+            assert!(Identity::with_secret(&name, "d", "s").is_err(), "{c:?}");
+            assert!(Identity::with_secret("p", &name, "s").is_err(), "{c:?}");
+        }
+        assert!(Identity::with_secret("a_B9", "aZ09-_@.:", "s").is_ok());
+    }
+
+    #[test]
+    fn secrets_have_their_lengths() {
+        let secret = |len| Identity::with_secret("pk", "device", &"s".repeat(len));
+        assert!(secret(0).is_err());
+        assert!(secret(64).is_ok());
+        assert!(secret(65).is_err());
+        let token = |len| Identity::with_token("pk", "device", "id", &"t".repeat(len));
+        assert!(token(0).is_err());
+        assert!(token(1024).is_ok());
+        assert!(token(1025).is_err());
+        let password = |len| Identity::verbatim("id", "", &"p".repeat(len));
+        assert!(password(0).is_ok());
+        assert!(password(65_535).is_ok());
+        assert!(password(65_536).is_err());
+    }
+
+    #[test]
+    fn a_token_comes_with_its_client_id() {
+        let identity = Identity::with_token("pk", "device", "cid==", "token").unwrap();
+        assert!(identity.has_token());
+        assert_eq!(identity.client_id(), "cid==");
+        assert_eq!(identity.secret().expose(), "token");
+        assert!(Identity::with_token("pk", "device", "", "token").is_err());
+        assert!(Identity::with_token("pk", "device", "a|b", "token").is_err());
+        assert!(Identity::with_token("pk", "device", &"c".repeat(1025), "token").is_err());
+    }
+
+    #[test]
+    fn a_verbatim_identity_has_neither_product_key_nor_device_name() {
+        let identity = Identity::verbatim("id|x=1|", "user", "pass").unwrap();
+        assert!(identity.is_verbatim());
+        assert_eq!((identity.product_key(), identity.device_name()), ("", ""));
+        assert_eq!(identity.client_id(), "id|x=1|");
+        assert_eq!(identity.username(), "user");
+        assert!(Identity::verbatim("", "user", "pass").is_err());
+        assert!(Identity::verbatim("id\0", "user", "pass").is_err());
+        assert!(Identity::verbatim(&"i".repeat(65_536), "user", "pass").is_err());
+    }
+
+    #[test]
+    fn no_secret_appears_in_debug_errors_or_budget_keys() {
+        let secret = "hunter2";
+        let long = secret.repeat(10_000);
+        let identities = [
+            Identity::with_secret("pk", "device", secret).unwrap(),
+            Identity::with_token("pk", "device", "id", secret).unwrap(),
+            Identity::verbatim("id", "user", secret).unwrap(),
+        ];
+        for identity in identities {
+            assert!(!format!("{identity:?}").contains(secret));
+            assert!(format!("{identity:?}").contains("***"));
+            assert!(!identity.budget_key().contains(secret));
+        }
+        for error in [
+            Identity::with_secret("pk", "device", &long).unwrap_err(),
+            Identity::with_secret("pk", "device", "hunter2\n").unwrap_err(),
+            Identity::with_token("pk", "device", "id", &long).unwrap_err(),
+            Identity::verbatim("id", "user", &long).unwrap_err(),
+        ] {
+            assert!(!format!("{error} {error:?}").contains("hunter"), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_device_has_one_budget_however_it_authenticates() {
+        let secret = Identity::with_secret("pk", "device", "s").unwrap();
+        let token = Identity::with_token("pk", "device", "id", "t").unwrap();
+        let other = Identity::with_secret("pk", "device2", "s").unwrap();
+        let verbatim = Identity::verbatim("device&pk", "", "s").unwrap();
+        assert_eq!(secret.budget_key(), token.budget_key());
+        assert_ne!(secret.budget_key(), other.budget_key());
+        assert_ne!(secret.budget_key(), verbatim.budget_key());
+    }
+}

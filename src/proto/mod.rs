@@ -12,7 +12,6 @@ pub(crate) mod backoff;
 pub(crate) mod budget;
 pub(crate) mod codec;
 pub(crate) mod config;
-mod config_limits;
 pub(crate) mod credentials;
 pub(crate) mod device;
 pub(crate) mod endpoint;

@@ -11,6 +11,8 @@ pub(crate) const MQTT_PACKET_LEN: usize = 268_435_455;
 pub(crate) const PACKET_OVERHEAD: usize = 16;
 /// Most filters of the greatest length that one SUBSCRIBE carries.
 pub(crate) const MQTT_FILTERS_PER_PACKET: usize = MQTT_PACKET_LEN / (MQTT_TEXT_LEN + 3) - 1;
+/// Connects that the platform allows a device in a minute. Source: the platform's limits.
+pub(crate) const PLATFORM_CONNECTS: u32 = 5;
 
 /// What a platform allows, and how a client paces itself there.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,7 +54,7 @@ impl Profile {
             payload_len: 262_144,
             subscriptions: 100,
             filters_per_packet: 8,
-            connects_per_minute: Some(5),
+            connects_per_minute: Some(PLATFORM_CONNECTS),
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(120),
             stable_after: Duration::from_secs(60),

@@ -149,3 +149,6 @@ impl<H: Clone> Routes<H> {
         routes.into_values().map(|(_, route)| route.handler)
     }
 }
+
+#[cfg(test)]
+mod tests;

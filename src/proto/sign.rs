@@ -115,3 +115,112 @@ fn in_hex(case: HexCase, bytes: &mut [u8]) -> Secret {
     bytes.zeroize();
     Secret::new(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "clientId12345deviceNamedeviceproductKeypktimestamp789";
+
+    fn lower(method: SignMethod, content: &str) -> String {
+        let signature = sign(method, HexCase::Lower, b"secret", content.as_bytes());
+        signature.expose().to_owned()
+    }
+
+    #[test]
+    fn the_example_of_the_page_is_signed_as_the_page_says() {
+        let content = connect_content(Some("12345"), "device", "pk", Some("789"));
+        assert_eq!(content, PAGE);
+        let signature = sign(
+            SignMethod::HmacSha1,
+            HexCase::Upper,
+            b"secret",
+            content.as_bytes(),
+        );
+        assert_eq!(
+            signature.expose(),
+            "FAFD82A3D602B37FB0FA8B7892F24A477F851A14"
+        );
+    }
+
+    #[test]
+    fn every_method_signs_the_example_of_the_page() {
+        for (method, expected) in [
+            (SignMethod::HmacMd5, "14b198324fe55e1d3c88f2e705e201ee"),
+            (
+                SignMethod::HmacSha1,
+                "fafd82a3d602b37fb0fa8b7892f24a477f851a14",
+            ),
+            (
+                SignMethod::HmacSha256,
+                "6074a46a91b1ebb2cc4ea42790ad0e80202c9843859fc292e57c4eb19fad9e57",
+            ),
+            (
+                SignMethod::Sha256,
+                "616393e41b5065e42ebfbbae30808c20af3fbd7f4939068fbde19f20566bbc8c",
+            ),
+        ] {
+            assert_eq!(lower(method, PAGE), expected, "{}", method.name());
+        }
+    }
+
+    #[test]
+    fn what_is_optional_is_signed_only_if_given() {
+        let no_timestamp = connect_content(Some("12345"), "device", "pk", None);
+        assert_eq!(no_timestamp, "clientId12345deviceNamedeviceproductKeypk");
+        assert_eq!(
+            lower(SignMethod::HmacSha256, &no_timestamp),
+            "c8cb3dcb7159682438e5fd9a9c34f398e41bb8edb6f222795e307bafee151090"
+        );
+        let mandatory = connect_content(None, "device", "pk", None);
+        assert_eq!(mandatory, "deviceNamedeviceproductKeypk");
+        assert_eq!(
+            lower(SignMethod::HmacSha1, &mandatory),
+            "ef1338106ebf173868958116f51797c8b9149855"
+        );
+    }
+
+    #[test]
+    fn the_content_of_registration_is_signed_alike() {
+        let content = b"deviceNamedevice1productKeyal123456789random123";
+        for (method, expected) in [
+            (
+                SignMethod::HmacSha1,
+                "4148b1335997e4c72da2a8c2d43debe0fc0136d5",
+            ),
+            (
+                SignMethod::HmacSha256,
+                "3398fab2c3e7900419070fcebbdfa9e3cb39f680ebe24e827e26f004c2d22e16",
+            ),
+        ] {
+            let signature = sign(method, HexCase::Lower, b"h1nQFYPZS0mW", content);
+            assert_eq!(signature.expose(), expected);
+        }
+    }
+
+    #[test]
+    fn keys_of_every_length_sign() {
+        // RFC 4231, case 6: a key longer than a block; RFC 2202 has nothing about an empty one.
+        let long = sign(
+            SignMethod::HmacSha256,
+            HexCase::Lower,
+            &[0xaa; 131],
+            b"Test Using Larger Than Block-Size Key - Hash Key First",
+        );
+        assert_eq!(
+            long.expose(),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+        let empty = sign(SignMethod::HmacSha256, HexCase::Lower, b"", b"");
+        assert_eq!(
+            empty.expose(),
+            "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"
+        );
+    }
+
+    #[test]
+    fn the_default_is_hmacsha256_in_upper_case() {
+        assert_eq!(SignMethod::default().name(), "hmacsha256");
+        assert_eq!(HexCase::default(), HexCase::Upper);
+    }
+}

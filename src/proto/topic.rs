@@ -253,3 +253,6 @@ fn is_own(topic: &str, product_key: &str) -> bool {
             .and_then(|rest| rest.strip_prefix(product_key))
             .is_some_and(|rest| rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::proto::config::{Config, check_range, state};
 use crate::proto::profile::{
-    MQTT_FILTERS_PER_PACKET, MQTT_PACKET_LEN, MQTT_TEXT_LEN, PACKET_OVERHEAD,
+    MQTT_FILTERS_PER_PACKET, MQTT_PACKET_LEN, MQTT_TEXT_LEN, PACKET_OVERHEAD, PLATFORM_CONNECTS,
 };
 use crate::{Backoff, Error, Profile};
+
+use super::{Config, check_range, state};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -115,21 +116,21 @@ impl Config {
     /// Source: the platform's limits, connects per device and minute.
     pub fn set_connects_per_minute(&mut self, connects: Option<u32>) -> Result<(), Error> {
         let most = if self.is_private {
-            Some(MOST_CONNECTS)
+            MOST_CONNECTS
         } else {
-            Profile::platform().connects_per_minute
+            PLATFORM_CONNECTS
         };
-        match (connects, most) {
-            (Some(connects), Some(most)) => {
+        match connects {
+            Some(connects) => {
                 check_range("connects_per_minute", connects, 1..=most, self.who())?;
             }
-            (None, Some(most)) if !self.is_private => {
+            None if self.is_private => {}
+            None => {
                 return Err(Error::argument(
                     "connects_per_minute",
                     format_args!("is without limit: the platform allows 1 to {most}"),
                 ));
             }
-            _ => {}
         }
         self.profile.connects_per_minute = connects;
         self.has_connect_limit = true;
@@ -216,15 +217,12 @@ impl Config {
             0
         };
         let room = self.room().saturating_sub(payload_len + PACKET_OVERHEAD);
-        if room < MQTT_TEXT_LEN {
-            check_range(
-                "topic_limit",
-                bytes,
-                1..=room,
-                "the room of outbox and inbox",
-            )?;
-        }
-        check_range("topic_limit", bytes, 1..=MQTT_TEXT_LEN, "MQTT")?;
+        let (most, who) = if room < MQTT_TEXT_LEN {
+            (room, "the room of outbox and inbox")
+        } else {
+            (MQTT_TEXT_LEN, "MQTT")
+        };
+        check_range("topic_limit", bytes, 1..=most, who)?;
         self.profile.topic_len = bytes;
         self.fit_payload();
         Ok(())
