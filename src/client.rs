@@ -84,7 +84,10 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidState`] unless stopped.
-    pub fn set_event_handler(&self, make: Option<impl FnOnce() -> EventHandler>) -> Result<(), Error> {
+    pub fn set_event_handler(
+        &self,
+        make: Option<impl FnOnce() -> EventHandler>,
+    ) -> Result<(), Error> {
         self.change_handlers(|handlers| {
             let event = make.map(|make| Arc::new(Mutex::new(make())));
             Handlers {
@@ -208,7 +211,8 @@ impl Client {
     /// [`ErrorKind::Timeout`], [`ErrorKind::Cancelled`] if destroyed meanwhile,
     /// [`ErrorKind::WouldDeadlock`].
     pub fn wait_stopped(&self, timeout: Duration) -> Result<(), Error> {
-        self.hub.wait(timeout, |device| Ok(device.state() == State::Stopped))
+        self.hub
+            .wait(timeout, |device| Ok(device.state() == State::Stopped))
     }
 
     /// Queues a message, connected or not; topic and payload are copied. A QoS 1 message is held
@@ -244,9 +248,8 @@ impl Client {
         make: impl FnOnce() -> MessageHandler,
     ) -> Result<Token, Error> {
         let filter = TopicFilter::parse(filter)?;
-        self.hub.call(|device, _| {
-            device.subscribe(filter, qos, || Arc::new(Mutex::new(make())))
-        })
+        self.hub
+            .call(|device, _| device.subscribe(filter, qos, || Arc::new(Mutex::new(make()))))
     }
 
     /// Ends a subscription, remembered if the network is away. Its handler gets nothing that

@@ -34,6 +34,7 @@ pub use engine::mailbox::{CompletionHandler, EventHandler, Message, MessageHandl
 pub use engine::runtime::{Dispatch, Runtime};
 pub use error::{Error, ErrorKind, Stage};
 pub use log::{Level, Record, Sink, enabled, set_sink};
+pub use proto::backoff::Backoff;
 pub use proto::config::Config;
 pub use proto::credentials::Credentials;
 pub use proto::endpoint::{Endpoint, Trust};

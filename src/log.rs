@@ -39,7 +39,11 @@ static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 /// Replaces the process-wide sink; `None` turns logging off. The previous sink is dropped after the
 /// last record given to it has been handled.
 pub fn set_sink(max_level: Level, sink: Option<Sink>) {
-    let level = if sink.is_some() { max_level } else { Level::Off };
+    let level = if sink.is_some() {
+        max_level
+    } else {
+        Level::Off
+    };
     let previous = {
         let mut current = SINK.write().unwrap_or_else(PoisonError::into_inner);
         MAX_LEVEL.store(level as u8, Ordering::Relaxed);

@@ -29,7 +29,11 @@ impl Endpoint {
         self.trust_if(tls::client_config(&trust), || trust.clone())
     }
 
-    fn trust_if<T>(&mut self, checked: Result<T, Error>, trust: impl FnOnce() -> Trust) -> Result<(), Error> {
+    fn trust_if<T>(
+        &mut self,
+        checked: Result<T, Error>,
+        trust: impl FnOnce() -> Trust,
+    ) -> Result<(), Error> {
         match checked {
             Ok(_) => self.set_trust(trust()),
             Err(error) => {

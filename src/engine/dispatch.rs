@@ -89,7 +89,8 @@ impl Dispatcher {
         };
         let signal = pair().map_err(|error: std::io::Error| {
             let text = format!("could not make the runtime's descriptor: {error}");
-            Error::new(ErrorKind::NoResources, Stage::Library, text).with_os_error(error.raw_os_error())
+            Error::new(ErrorKind::NoResources, Stage::Library, text)
+                .with_os_error(error.raw_os_error())
         })?;
         Ok(Self {
             signal: Some(signal),
@@ -131,7 +132,10 @@ impl Dispatcher {
                 if state.closed {
                     return;
                 }
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             };
             drop(state);
             work.run();

@@ -16,11 +16,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::clock;
 use super::dial::{Target, dial};
 use super::dispatch::panic_text;
 use super::hub::Hub;
 use super::link::Link;
-use super::clock;
 use crate::log::{Level, log};
 use crate::proto::codec::{self, Malformed, Packet};
 use crate::proto::device::Action;
@@ -159,7 +159,11 @@ impl Driver {
                 Poll::Pending => Step::Waits,
                 Poll::Ready(Err(error)) => Step::Lost(Some(error)),
                 Poll::Ready(Ok(link)) => {
-                    log(Level::Info, "dial", format_args!("connected to {}", link.description()));
+                    log(
+                        Level::Info,
+                        "dial",
+                        format_args!("connected to {}", link.description()),
+                    );
                     self.connection = Connection::Open(link);
                     self.hub.lock().device.handle_link_up();
                     Step::Moved
@@ -260,7 +264,11 @@ impl Driver {
             }
             self.handle_inbound(now);
         }
-        if total == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if total == 0 {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 
     fn handle_inbound(&mut self, now: Duration) {
@@ -336,7 +344,10 @@ impl Driver {
                 None => self.timer = Some(Box::pin(sleep_until(deadline))),
             }
         }
-        let rung = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let rung = self
+            .timer
+            .as_mut()
+            .is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
         if rung {
             self.timer = None;
             self.timer_at = Duration::MAX;
@@ -355,7 +366,11 @@ impl Future for Driver {
             Ok(poll) => poll,
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
-                log(Level::Error, "driver", format_args!("defect, the client ends: {text}"));
+                log(
+                    Level::Error,
+                    "driver",
+                    format_args!("defect, the client ends: {text}"),
+                );
                 driver.connection = Connection::None;
                 driver.hub.crash(text);
                 Poll::Ready(())

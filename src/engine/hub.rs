@@ -132,7 +132,9 @@ impl Hub {
     }
 
     pub(crate) fn schedule(self: &Arc<Self>) {
-        self.runtime.dispatcher().schedule(Arc::clone(self) as Arc<dyn Work>);
+        self.runtime
+            .dispatcher()
+            .schedule(Arc::clone(self) as Arc<dyn Work>);
     }
 
     /// Runs one call of the application on the device, and wakes the driver if it sleeps.

@@ -86,6 +86,7 @@ impl Link {
     }
 
     /// Whether what passes is encrypted.
+    #[cfg(test)]
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }

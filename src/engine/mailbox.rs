@@ -152,7 +152,10 @@ impl Mailbox {
             return !state.running && !std::mem::replace(&mut state.scheduled, true);
         }
         while state.running {
-            state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .idle
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         state.running = true;
         self.finish(state);
@@ -169,7 +172,9 @@ impl Mailbox {
             match output {
                 Output::Completion(completion) => complete(on_completion.as_ref(), &completion),
                 Output::Release(handler) => handlers.push(handler),
-                Output::Message { handlers: shared, .. } => handlers.extend(shared),
+                Output::Message {
+                    handlers: shared, ..
+                } => handlers.extend(shared),
                 Output::Event(_) => {}
             }
         }
@@ -183,7 +188,10 @@ impl Mailbox {
         let mut state = lock(&self.state);
         state.running = false;
         // Late completions, if a callback of the last ones made any.
-        let again = state.queue.iter().any(|output| matches!(output, Output::Completion(_)));
+        let again = state
+            .queue
+            .iter()
+            .any(|output| matches!(output, Output::Completion(_)));
         state.scheduled |= again;
         drop(state);
         self.idle.notify_all();
@@ -203,10 +211,16 @@ impl Mailbox {
                 let handler = lock(&self.state).handlers.completion.clone();
                 complete(handler.as_ref(), &completion);
             }
-            Output::Message { handlers, publish, connection } => {
+            Output::Message {
+                handlers,
+                publish,
+                connection,
+            } => {
                 self.deliver_message(&handlers, &publish);
                 delivered.bytes += Inbox::charge(publish.wire_len());
-                delivered.acks.extend(publish.id().map(|id| (connection, id)));
+                delivered
+                    .acks
+                    .extend(publish.id().map(|id| (connection, id)));
             }
             Output::Release(handler) => run_callback(|| drop(handler)),
         }

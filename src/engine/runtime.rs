@@ -126,7 +126,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.stop.notify_one();
         self.dispatcher.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let current: ThreadId = thread::current().id();
         let is_own = threads.iter().any(|thread| thread.thread().id() == current);
         if is_own || in_callback() {

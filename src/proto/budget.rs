@@ -215,7 +215,7 @@ mod tests {
                 }
                 for start in &accepted {
                     let window = *start..*start + WINDOW;
-                    let count = accepted.iter().filter(|time| window.contains(time)).count();
+                    let count = accepted.iter().filter(|&time| window.contains(time)).count();
                     prop_assert!(count <= limit as usize, "{count} from {start:?}");
                 }
             }

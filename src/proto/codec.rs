@@ -194,7 +194,9 @@ pub fn decode(frame: Bytes, header_len: usize) -> Result<Packet, Malformed> {
             session_present: flags == 1,
             code,
         }),
-        (CONNACK, &[flags, _]) => malformed(format!("a CONNACK with the flags {flags:#04x} arrived")),
+        (CONNACK, &[flags, _]) => {
+            malformed(format!("a CONNACK with the flags {flags:#04x} arrived"))
+        }
         (PUBACK, body) => id_only("PUBACK", body).map(|id| Packet::PubAck { id }),
         (UNSUBACK, body) => id_only("UNSUBACK", body).map(|id| Packet::UnsubAck { id }),
         (SUBACK, &[high, low, ref codes @ ..]) if !codes.is_empty() => {
@@ -216,7 +218,10 @@ pub fn decode(frame: Bytes, header_len: usize) -> Result<Packet, Malformed> {
 fn id_only(name: &str, body: &[u8]) -> Result<u16, Malformed> {
     match *body {
         [high, low] => packet_id(name, high, low),
-        _ => malformed(format!("a {name} with a body of {} bytes arrived", body.len())),
+        _ => malformed(format!(
+            "a {name} with a body of {} bytes arrived",
+            body.len()
+        )),
     }
 }
 
@@ -282,7 +287,10 @@ fn check_received_topic(topic: &[u8]) -> Result<(), Malformed> {
 
 fn is_refused(c: char) -> bool {
     let code = u32::from(c);
-    c.is_control() || matches!(c, '+' | '#') || code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code)
+    c.is_control()
+        || matches!(c, '+' | '#')
+        || code & 0xFFFE == 0xFFFE
+        || (0xFDD0..=0xFDEF).contains(&code)
 }
 
 /// Bytes of a PUBLISH. `None` if MQTT cannot express it.
@@ -354,7 +362,11 @@ pub fn set_packet_id(publish: &mut [u8], id_at: usize, id: u16) {
 /// Sets or clears the DUP flag of an encoded PUBLISH.
 pub fn set_duplicate(publish: &mut [u8], duplicate: bool) {
     if let Some(first) = publish.first_mut() {
-        *first = if duplicate { *first | DUP } else { *first & !DUP };
+        *first = if duplicate {
+            *first | DUP
+        } else {
+            *first & !DUP
+        };
     }
 }
 

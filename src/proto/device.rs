@@ -214,7 +214,11 @@ impl<H: Clone> Device<H> {
         if payload.len() > profile.payload_len {
             return Err(Error::argument(
                 "payload_len",
-                format_args!("is {}: at most {} are allowed", payload.len(), profile.payload_len),
+                format_args!(
+                    "is {}: at most {} are allowed",
+                    payload.len(),
+                    profile.payload_len
+                ),
             ));
         }
         self.check_open()?;
@@ -235,9 +239,10 @@ impl<H: Clone> Device<H> {
         make: impl FnOnce() -> H,
     ) -> Result<Token, Error> {
         let profile = self.config.profile();
-        filter.check(profile)?;
+        filter.check(self.config.identity().product_key(), profile)?;
         self.check_open()?;
-        if self.routes.len() >= profile.subscriptions && self.routes.get(filter.as_str()).is_none() {
+        if self.routes.len() >= profile.subscriptions && self.routes.get(filter.as_str()).is_none()
+        {
             return Err(Error::argument(
                 "filter",
                 format_args!(
@@ -261,7 +266,7 @@ impl<H: Clone> Device<H> {
     ///
     /// [`ErrorKind::InvalidArgument`], [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`].
     pub fn unsubscribe(&mut self, filter: TopicFilter) -> Result<Token, Error> {
-        filter.check(self.config.profile())?;
+        filter.check(self.config.identity().product_key(), self.config.profile())?;
         self.check_open()?;
         let token = self.outbox.change_filter(filter.clone(), None)?;
         if let Some(removed) = self.routes.remove(filter.as_str()) {
@@ -343,7 +348,13 @@ impl<H: Clone> Device<H> {
                 return;
             }
             match (self.session.phase(), packet) {
-                (Phase::Connecting { .. }, Packet::ConnAck { session_present, code }) => {
+                (
+                    Phase::Connecting { .. },
+                    Packet::ConnAck {
+                        session_present,
+                        code,
+                    },
+                ) => {
                     self.handle_connack(session_present, code, now);
                 }
                 (Phase::Connecting { .. }, _) => {
@@ -398,7 +409,8 @@ impl<H: Clone> Device<H> {
         }
         if session_present && self.config.clean_session() {
             // MQTT-3.2.2-1 leaves no such answer.
-            return self.fail_protocol("CONNACK says that a session is present: none was asked for");
+            return self
+                .fail_protocol("CONNACK says that a session is present: none was asked for");
         }
         self.session.handle_connected(now);
         self.keep_alive = Some(KeepAlive::new(&self.config, now));
@@ -436,19 +448,32 @@ impl<H: Clone> Device<H> {
             let granted = match (op.subscribe, codes.get(index)) {
                 (Some(_), Some(0x80)) => {
                     self.routes.set_refused(op.filter.as_str(), true);
-                    let text = format!("the platform refused the subscription to {:?}", op.filter.as_str());
-                    Err(Error::new(ErrorKind::SubscriptionRefused, Stage::Platform, text))
+                    let text = format!(
+                        "the platform refused the subscription to {:?}",
+                        op.filter.as_str()
+                    );
+                    Err(Error::new(
+                        ErrorKind::SubscriptionRefused,
+                        Stage::Platform,
+                        text,
+                    ))
                 }
                 (Some(_), code) => {
                     self.routes.set_refused(op.filter.as_str(), false);
                     let none = matches!(code, Some(0));
-                    Ok(Some(if none { Qos::AtMostOnce } else { Qos::AtLeastOnce }))
+                    Ok(Some(if none {
+                        Qos::AtMostOnce
+                    } else {
+                        Qos::AtLeastOnce
+                    }))
                 }
                 (None, _) => Ok(None),
             };
             match (op.token, granted) {
                 (Some(token), granted) => self.complete(token, granted),
-                (None, Err(error)) => self.emit(Event::failure(EventKind::SubscriptionLost, error, None)),
+                (None, Err(error)) => {
+                    self.emit(Event::failure(EventKind::SubscriptionLost, error, None))
+                }
                 (None, Ok(_)) => {}
             }
         }
@@ -490,7 +515,11 @@ impl<H: Clone> Device<H> {
     fn report_dropped(&mut self, dropped: u64) {
         if dropped > 0 {
             let text = format!("{dropped} messages of QoS 0 were dropped");
-            self.emit(Event { dropped, text, ..Event::new(EventKind::MessagesDropped) });
+            self.emit(Event {
+                dropped,
+                text,
+                ..Event::new(EventKind::MessagesDropped)
+            });
         }
     }
 
@@ -552,10 +581,15 @@ impl<H: Clone> Device<H> {
     /// When [`Device::handle_timeout`] wants to be called, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let keep_alive = self.keep_alive.as_ref().and_then(KeepAlive::poll_timeout);
-        [self.session.poll_timeout(), keep_alive, self.drain, self.leaving]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.session.poll_timeout(),
+            keep_alive,
+            self.drain,
+            self.leaving,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due at `now`.
@@ -711,7 +745,8 @@ impl<H: Clone> Device<H> {
         let text = "the client ended before the operation did";
         let error = Error::new(ErrorKind::Cancelled, Stage::Session, text);
         let (completions, dropped) = self.outbox.cancel_all(&error);
-        self.outputs.extend(completions.into_iter().map(Output::Completion));
+        self.outputs
+            .extend(completions.into_iter().map(Output::Completion));
         self.counters.dropped += dropped;
         self.report_dropped(dropped);
     }
@@ -728,7 +763,9 @@ fn is_kick(publish: &Publish) -> bool {
 fn dead(silence: Silence) -> Error {
     let text = match silence {
         Silence::PingResp => "no PINGRESP came in time: the link is dead",
-        Silence::Acknowledgement => "nothing that is owed was acknowledged in time: the link is dead",
+        Silence::Acknowledgement => {
+            "nothing that is owed was acknowledged in time: the link is dead"
+        }
         Silence::Write => "the peer has not taken a byte for 30 s: the link is dead",
     };
     Error::new(ErrorKind::KeepAliveTimeout, Stage::Session, text)

@@ -130,7 +130,12 @@ impl KeepAlive {
 
     /// When [`KeepAlive::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let deadlines = [self.ping_due(), self.pingresp_due(), self.ack_due(), self.write_due()];
+        let deadlines = [
+            self.ping_due(),
+            self.pingresp_due(),
+            self.ack_due(),
+            self.write_due(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -178,7 +183,11 @@ impl KeepAlive {
     /// While the socket still takes bytes, the acknowledgement may be behind them.
     fn ack_due(&self) -> Option<Duration> {
         let since = self.owed_since?;
-        let progress = if self.write_waits { self.last_progress } else { since };
+        let progress = if self.write_waits {
+            self.last_progress
+        } else {
+            since
+        };
         Some(since.max(progress) + self.ack_timeout)
     }
 

@@ -191,7 +191,10 @@ impl Outbox {
         want_token: bool,
     ) -> Result<Option<Token>, Error> {
         let len = codec::publish_len(topic.len(), payload.len(), qos).ok_or_else(|| {
-            Error::argument("payload_len", format_args!("is {}: more than MQTT can carry", payload.len()))
+            Error::argument(
+                "payload_len",
+                format_args!("is {}: more than MQTT can carry", payload.len()),
+            )
         })?;
         self.reserve(1, len)?;
         match qos {
@@ -213,7 +216,11 @@ impl Outbox {
         len: usize,
         want_token: bool,
     ) -> Option<Token> {
-        if self.direct.back().is_none_or(|last| last.bytes.len() >= SEGMENT_LEN) {
+        if self
+            .direct
+            .back()
+            .is_none_or(|last| last.bytes.len() >= SEGMENT_LEN)
+        {
             self.direct.push_back(Segment::default());
         }
         if let Some(segment) = self.direct.back_mut() {
@@ -233,9 +240,17 @@ impl Outbox {
     /// # Errors
     ///
     /// [`ErrorKind::OutboxFull`].
-    pub fn change_filter(&mut self, filter: TopicFilter, subscribe: Option<Qos>) -> Result<Token, Error> {
+    pub fn change_filter(
+        &mut self,
+        filter: TopicFilter,
+        subscribe: Option<Qos>,
+    ) -> Result<Token, Error> {
         let token = self.token();
-        let op = FilterOp { filter, subscribe, token: Some(token) };
+        let op = FilterOp {
+            filter,
+            subscribe,
+            token: Some(token),
+        };
         self.reserve(1, op.charge())?;
         self.filters.push_back(op);
         Ok(token)
@@ -252,7 +267,10 @@ impl Outbox {
             return Err(Error::new(
                 ErrorKind::OutboxFull,
                 Stage::Session,
-                format!("outbox full: {} operations wait, as many as allowed", self.operations),
+                format!(
+                    "outbox full: {} operations wait, as many as allowed",
+                    self.operations
+                ),
             ));
         }
         if self.bytes + bytes > self.max_bytes {
@@ -279,7 +297,8 @@ impl Outbox {
     pub fn has_work(&self) -> bool {
         !self.direct.is_empty()
             || self.resend.is_some()
-            || (self.ring.len() < self.window && !(self.filters.is_empty() && self.queue.is_empty()))
+            || (self.ring.len() < self.window
+                && !(self.filters.is_empty() && self.queue.is_empty()))
     }
 
     /// Whether the platform owes an acknowledgement.
@@ -323,7 +342,10 @@ impl Outbox {
                 return;
             };
             let subscribes = first.subscribe.is_some();
-            let same = self.filters.iter().take_while(|op| op.subscribe.is_some() == subscribes);
+            let same = self
+                .filters
+                .iter()
+                .take_while(|op| op.subscribe.is_some() == subscribes);
             let count = same.take(self.filters_per_packet).count();
             let ops: Vec<FilterOp> = self.filters.drain(..count).collect();
             let id = self.ring.next_id();
@@ -370,7 +392,10 @@ impl Outbox {
             && end <= self.direct_taken
         {
             self.marks.pop_front();
-            completions.push(Completion { token, result: Ok(None) });
+            completions.push(Completion {
+                token,
+                result: Ok(None),
+            });
         }
     }
 
@@ -399,7 +424,9 @@ impl Outbox {
             _ => false,
         };
         if !matches {
-            return Err(format!("packet id {id} was acknowledged as something else than was sent"));
+            return Err(format!(
+                "packet id {id} was acknowledged as something else than was sent"
+            ));
         }
         let Some((sent, gone)) = self.ring.take(id) else {
             return Ok(None);
@@ -477,20 +504,30 @@ impl Outbox {
     /// Puts subscriptions before everything that waits: they are restored first.
     pub fn restore(&mut self, filters: impl DoubleEndedIterator<Item = (TopicFilter, Qos)>) {
         for (filter, qos) in filters.rev() {
-            self.filters.push_front(FilterOp { filter, subscribe: Some(qos), token: None });
+            self.filters.push_front(FilterOp {
+                filter,
+                subscribe: Some(qos),
+                token: None,
+            });
         }
     }
 
     /// Whether a subscription to `filter` waits to be sent.
     pub fn is_subscribing(&self, filter: &str) -> bool {
-        self.filters.iter().any(|op| op.subscribe.is_some() && op.filter.as_str() == filter)
+        self.filters
+            .iter()
+            .any(|op| op.subscribe.is_some() && op.filter.as_str() == filter)
     }
 
     /// Ends everything with `error`. Returns the completions, in order of acceptance within each
     /// kind, and how many QoS 0 messages without a token were dropped.
     pub fn cancel_all(&mut self, error: &Error) -> (Vec<Completion>, u64) {
         let mut tokens: Vec<Token> = self.marks.drain(..).map(|(_, token)| token).collect();
-        let direct: usize = self.direct.drain(..).map(|segment| segment.operations).sum();
+        let direct: usize = self
+            .direct
+            .drain(..)
+            .map(|segment| segment.operations)
+            .sum();
         let dropped = direct.saturating_sub(tokens.len());
         for sent in self.ring.drain() {
             match sent {
@@ -504,13 +541,19 @@ impl Outbox {
         self.direct_taken = self.direct_end;
         (self.operations, self.bytes, self.resend) = (0, 0, None);
         self.era = self.era.wrapping_add(1);
-        let complete = |token| Completion { token, result: Err(error.clone()) };
+        let complete = |token| Completion {
+            token,
+            result: Err(error.clone()),
+        };
         (tokens.into_iter().map(complete).collect(), dropped as u64)
     }
 
     /// A point behind everything accepted so far, for [`Outbox::has_passed`].
     pub fn mark(&self) -> Mark {
-        Mark { token: self.next_token, direct: self.direct_end }
+        Mark {
+            token: self.next_token,
+            direct: self.direct_end,
+        }
     }
 
     /// Whether everything accepted before `mark` has completed.

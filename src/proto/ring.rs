@@ -10,10 +10,6 @@ use std::collections::VecDeque;
 /// Ids there are. Source: MQTT 3.1.1, section 2.3.1: 0 is not an id.
 const IDS: u32 = 65_535;
 
-/// Largest window: half of the ids would do; a quarter keeps an id unused for long after its
-/// acknowledgement, so that one that comes late finds nobody.
-pub const MAX_WINDOW: u16 = 16_384;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Ring<T> {
@@ -143,7 +139,7 @@ mod tests {
         let mut ring = Ring::default();
         let withheld = ring.next_id();
         ring.push("withheld");
-        for _ in 0..MAX_WINDOW {
+        for _ in 0..16_384 {
             let id = ring.next_id();
             assert_ne!(id, withheld);
             ring.push("other");

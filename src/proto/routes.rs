@@ -51,11 +51,6 @@ impl<H: Clone> Routes<H> {
         self.routes.len()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.routes.is_empty()
-    }
-
     /// Sends messages that match `filter` to `handler`.
     ///
     /// A filter that is there already keeps its place; its QoS and handler are
@@ -95,11 +90,6 @@ impl<H: Clone> Routes<H> {
     pub fn get(&self, filter: &str) -> Option<&Route<H>> {
         let age = self.by_filter.get(filter)?;
         self.routes.get(age).map(|(_, route)| route)
-    }
-
-    /// Whether there is a route of exactly this filter.
-    pub fn contains(&self, filter: &str) -> bool {
-        self.by_filter.contains_key(filter)
     }
 
     /// Appends the handlers of all routes that match `topic` to `out`, oldest route first.

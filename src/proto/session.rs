@@ -156,7 +156,11 @@ impl Session {
             return Some(match kind {
                 EventKind::ConnectFailed => {
                     let text = "the client was stopped during the attempt";
-                    Event::failure(kind, Error::new(ErrorKind::Cancelled, Stage::Session, text), None)
+                    Event::failure(
+                        kind,
+                        Error::new(ErrorKind::Cancelled, Stage::Session, text),
+                        None,
+                    )
                 }
                 _ => Event::new(kind),
             });

@@ -296,7 +296,8 @@ impl Config {
 
     /// The longest delay between attempts.
     pub fn reconnect_max(&self) -> Duration {
-        self.reconnect.map_or(Duration::ZERO, |backoff| backoff.max())
+        self.reconnect
+            .map_or(Duration::ZERO, |backoff| backoff.max())
     }
 
     /// Connects allowed in any minute, or any number.
