@@ -120,7 +120,7 @@ impl Broker {
             })
         };
         if let Some(code) = state.faults.get(&identity).and_then(|faults| faults.refuse) {
-            return refuse(code, "the control port asked for it".into());
+            return refuse(code, "on request".into());
         }
         let keep_alive_s = connect.keep_alive;
         if !accepted.private && !auth::KEEP_ALIVE_S.contains(&keep_alive_s) {

@@ -9,6 +9,10 @@ use crate::signature::{Method, Signed};
 /// part was done right.
 type Guess = (Vec<u8>, Option<String>);
 
+/// Other devices of the product whose secrets are tried. Every key is tried with every content, and
+/// all connections wait meanwhile.
+const MAX_OTHERS: usize = 100;
+
 /// Why a device is not known.
 pub(crate) fn unknown_device(registry: &Registry, identity: &Identity) -> String {
     let Identity {
@@ -160,7 +164,7 @@ fn keys(registry: &Registry, identity: &Identity) -> Vec<Guess> {
         );
     }
     add(Vec::new(), "the secret was empty");
-    for (name, device) in &product.devices {
+    for (name, device) in product.devices.iter().take(MAX_OTHERS) {
         if let (true, Some(secret)) = (*name != identity.device_name, &device.secret) {
             let name = registry.quote(name);
             let sentence = format!("it is made with the secret of device {name}");

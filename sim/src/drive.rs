@@ -78,7 +78,7 @@ impl Broker {
 
     /// Closes a device's connection as the platform does when another one takes over.
     pub(crate) fn kick(&self, identity: &Identity) -> Result<(), Error> {
-        let found = take_over(&mut self.lock(), identity, "the control port asked for it");
+        let found = take_over(&mut self.lock(), identity, "on request");
         self.changed.notify_all();
         found
             .then_some(())
@@ -96,9 +96,7 @@ impl Broker {
         link.outbox.end(how);
         let whom = state.registry.quote(&identity.to_string());
         let verb = if how == End::Reset { "reset" } else { "cut" };
-        state
-            .journal
-            .add(&format!("{verb} {whom}: the control port asked for it"));
+        state.journal.add(&format!("{verb} {whom} on request"));
         drop(state);
         self.changed.notify_all();
         Ok(())

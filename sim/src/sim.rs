@@ -313,6 +313,10 @@ fn check(options: &Options) -> Result<(), Error> {
     if !(options.time_scale.is_finite() && (1e-6..=1e6).contains(&options.time_scale)) {
         return invalid("the time scale must lie between 0.000001 and 1000000");
     }
+    let longest = Duration::from_secs(86_400);
+    if options.check_interval > longest || options.connect_timeout > longest {
+        return invalid("the check interval and the connect timeout are a day at most");
+    }
     if options.tls.is_none() && options.tcp.is_none() {
         return invalid("neither a TLS nor a TCP address is given");
     }

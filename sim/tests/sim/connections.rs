@@ -197,6 +197,10 @@ fn bad_options_are_refused_at_the_start() {
             ..Options::default()
         },
         Options {
+            connect_timeout: Duration::MAX,
+            ..Options::default()
+        },
+        Options {
             time_scale: f64::NAN,
             ..Options::default()
         },

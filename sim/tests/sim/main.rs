@@ -5,3 +5,4 @@ mod device;
 mod messages;
 mod program;
 mod refusals;
+mod signatures;

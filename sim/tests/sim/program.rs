@@ -110,8 +110,6 @@ fn mosquitto(program: &Program, which: &str, tls: bool) -> Option<Command> {
     } else {
         (3, "TCP_PORT")
     };
-    let password = Method::HmacSha1.sign(b"secret", b"clientId12345deviceNamedevice");
-    assert_eq!(password.len(), 40);
     let password = Method::HmacSha1.sign(
         b"secret",
         b"clientId12345deviceNamednproductKeypktimestamp789",
