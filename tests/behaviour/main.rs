@@ -1,0 +1,8 @@
+//! Behaviour through the Rust API: against a scripted broker, the simulator and a real mosquitto.
+
+mod against_mosquitto;
+mod connect;
+mod publish;
+mod reconnect;
+mod subscribe;
+mod support;

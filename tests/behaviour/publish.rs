@@ -1,0 +1,207 @@
+//! What leaves the device, and how its completions come.
+
+use std::time::Duration;
+
+use aliot::{ErrorKind, EventKind, Qos};
+
+use crate::support::PATIENCE;
+use crate::support::broker::{Broker, PUBLISH, Publish};
+use crate::support::device::{Device, Said, config};
+
+#[test]
+fn messages_of_both_qualities_arrive_byte_for_byte() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    device.client.wait_connected(PATIENCE).unwrap();
+
+    device.client.publish("a/b", b"zero", Qos::AtMostOnce, false).unwrap();
+    let packet = connection.expect(PUBLISH);
+    assert_eq!((packet.first, packet.body.as_slice()), (0x30, b"\x00\x03a/bzero".as_slice()));
+
+    let token = device.publish("a/b", b"one");
+    let packet = connection.expect(PUBLISH);
+    assert_eq!((packet.first, packet.body.as_slice()), (0x32, b"\x00\x03a/b\x00\x01one".as_slice()));
+    connection.puback(1);
+    assert_eq!(device.completion(token), Ok(None));
+}
+
+#[test]
+fn a_qos_0_message_completes_only_for_those_who_ask() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    let client = &device.client;
+    assert_eq!(client.publish("a", b"", Qos::AtMostOnce, false), Ok(None));
+    let token = client.publish("a", b"", Qos::AtMostOnce, true).unwrap().unwrap();
+    assert_eq!(device.completion(token), Ok(None));
+    for _ in 0..2 {
+        connection.expect_publish();
+    }
+}
+
+#[test]
+fn what_is_published_before_the_first_connection_is_sent_in_order() {
+    let broker = Broker::listen();
+    let device = Device::new(&config(broker.address()));
+    let tokens: Vec<_> = (0..250_u8).map(|n| device.publish("a", &[n])).collect();
+    device.client.start().unwrap();
+    let mut connection = broker.accept(false);
+    for n in 0..250_u8 {
+        let Publish { payload, id, duplicate, .. } = connection.expect_publish();
+        assert_eq!((payload, duplicate), (vec![n], false));
+        connection.puback(id);
+    }
+    for token in tokens {
+        assert_eq!(device.completion(token), Ok(None));
+    }
+}
+
+#[test]
+fn no_more_than_the_window_is_unacknowledged() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_window(3).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    for n in 0..5 {
+        device.publish("a", &[n]);
+    }
+    let ids: Vec<u16> = (0..3).map(|_| connection.expect_publish().id).collect();
+    connection.0.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut byte = [0];
+    let silence = std::io::Read::read(&mut connection.0, &mut byte);
+    assert!(silence.is_err(), "a fourth message was sent");
+    connection.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Out of order: the window moves with the oldest.
+    connection.puback(ids[1]);
+    connection.puback(ids[0]);
+    for n in 3..5 {
+        assert_eq!(connection.expect_publish().payload, [n]);
+    }
+}
+
+#[test]
+fn a_full_outbox_refuses_exactly_and_harms_nobody() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_payload_limit(1000).unwrap();
+    config.set_topic_limit(100).unwrap();
+    config.set_outbox_limit(10, 1 << 20).unwrap();
+    let device = Device::new(&config);
+    for n in 0..10 {
+        device.publish("a", &[n]);
+    }
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let error = device.client.publish("a", b"x", qos, true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutboxFull);
+        assert!(error.to_string().contains("10 operations"), "{error}");
+    }
+    device.client.start().unwrap();
+    let mut connection = broker.accept(false);
+    for _ in 0..10 {
+        let id = connection.expect_publish().id;
+        connection.puback(id);
+    }
+    device.client.wait_flushed(PATIENCE).unwrap();
+    device.publish("a", b"room again");
+    assert_eq!(connection.expect_publish().payload, b"room again");
+}
+
+#[test]
+fn an_oversize_message_is_refused_at_the_call_and_its_neighbours_go_out() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_payload_limit(1000).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    device.publish("a", &[1; 1000]);
+    let error = device.client.publish("a", &[2; 1001], Qos::AtLeastOnce, true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("1001") && error.to_string().contains("1000"), "{error}");
+    device.publish("a", b"after");
+    assert_eq!(connection.expect_publish().payload, [1; 1000]);
+    assert_eq!(connection.expect_publish().payload, b"after");
+}
+
+#[test]
+fn acknowledgements_nobody_waits_for_are_tolerated() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    connection.puback(13423);
+    let token = device.publish("a", b"x");
+    let id = connection.expect_publish().id;
+    connection.puback(id);
+    connection.puback(id);
+    assert_eq!(device.completion(token), Ok(None));
+    let second = device.publish("a", b"y");
+    let id = connection.expect_publish().id;
+    connection.puback(id);
+    assert_eq!(device.completion(second), Ok(None));
+}
+
+#[test]
+fn stopping_drains_what_was_accepted_and_takes_nothing_new() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    let token = device.publish("a", b"last");
+    let id = connection.expect_publish().id;
+    device.client.stop(PATIENCE).unwrap();
+    let error = device.client.publish("a", b"late", Qos::AtMostOnce, false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closing);
+    connection.puback(id);
+    connection.expect(crate::support::broker::DISCONNECT);
+    assert_eq!(device.completion(token), Ok(None));
+    device.event(EventKind::Stopped, 1);
+    // Stopped, it queues again.
+    device.publish("a", b"for the next start");
+}
+
+#[test]
+fn a_drain_that_runs_out_cancels_what_is_left() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    let token = device.publish("a", b"never acknowledged");
+    connection.expect_publish();
+    device.client.stop(Duration::from_millis(50)).unwrap();
+    assert_eq!(device.completion(token).unwrap_err().kind(), ErrorKind::Cancelled);
+    connection.expect(crate::support::broker::DISCONNECT);
+    connection.expect_end();
+    device.event(EventKind::Stopped, 1);
+    assert!(matches!(device.said().last(), Some(Said::Event(_))), "Stopped is the last");
+}
+
+#[test]
+fn many_threads_publish_and_every_message_arrives_once() {
+    const THREADS: usize = 16;
+    const EACH: usize = 200;
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_outbox_limit((THREADS * EACH) as u32, 8 << 20).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let device = &device;
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    device.publish("a", format!("{thread} {n}").as_bytes());
+                }
+            });
+        }
+        let mut next = [0; THREADS];
+        for _ in 0..THREADS * EACH {
+            let publish = connection.expect_publish();
+            let text = String::from_utf8(publish.payload).unwrap();
+            let (thread, n) = text.split_once(' ').unwrap();
+            let thread: usize = thread.parse().unwrap();
+            assert_eq!(n.parse(), Ok(next[thread]), "each thread's messages keep their order");
+            next[thread] += 1;
+            connection.puback(publish.id);
+        }
+    });
+    device.client.wait_flushed(PATIENCE).unwrap();
+}

@@ -1,0 +1,87 @@
+//! A real broker: Debian's mosquitto on free ports, with certificates made for the run.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use super::eventually;
+
+/// A running mosquitto. It ends with the value.
+pub(crate) struct Mosquitto {
+    process: Child,
+    dir: PathBuf,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) tls: SocketAddr,
+    pub(crate) ca_pem: String,
+}
+
+/// The program, where Debian puts it.
+fn program() -> &'static str {
+    ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .expect("mosquitto is not installed: `make test` installs it, or apt-get install mosquitto")
+}
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+impl Mosquitto {
+    /// Starts one that any client may use. `name` is unique to the test.
+    pub(crate) fn start(name: &str) -> Self {
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("mosquitto-{name}"));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let ca_pem = write_certificates(&dir);
+        let (tcp, tls) = (free_port(), free_port());
+        let at = |file: &str| dir.join(file).display().to_string();
+        let config = format!(
+            "allow_anonymous true\nper_listener_settings false\nuser root\n\
+             max_inflight_messages 0\nmax_queued_messages 0\n\
+             listener {} 127.0.0.1\n\
+             listener {} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
+            tcp.port(),
+            tls.port(),
+            at("server.pem"),
+            at("server.key"),
+        );
+        fs::write(dir.join("mosquitto.conf"), config).unwrap();
+        let process = Command::new(program())
+            .args(["-c", &at("mosquitto.conf")])
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(dir.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        eventually("mosquitto listens", || {
+            TcpStream::connect(tcp).is_ok() && TcpStream::connect(tls).is_ok()
+        });
+        Self { process, dir, tcp, tls, ca_pem }
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn write_certificates(dir: &Path) -> String {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let issuer = Issuer::new(ca, &ca_key);
+    let server = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    fs::write(dir.join("server.pem"), server.pem()).unwrap();
+    fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
+    ca_pem
+}
