@@ -141,7 +141,9 @@ fn certificate_text(problem: &CertificateError, name: &str, trust: &Trust) -> St
         }
         CertificateError::UnknownIssuer => unknown_issuer(trust),
         CertificateError::BadSignature => {
-            "a signature in the server's certificate chain is wrong".to_owned()
+            "the server's certificate names a trusted root as its issuer and is not signed by it: \
+             the root given is an older one of the same name, or the certificate is forged"
+                .to_owned()
         }
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
             "the server shows a CA certificate as its own: it needs one issued for a server"

@@ -20,7 +20,10 @@ const SIZES: [usize; 12] = [
 fn every_size_comes_back(config: &Config) {
     let device = Device::connect(config);
     device.subscribe("echo/#", Qos::AtLeastOnce);
-    device.client.wait_flushed(crate::support::PATIENCE).unwrap();
+    device
+        .client
+        .wait_flushed(crate::support::PATIENCE)
+        .unwrap();
     let mut expected = Vec::new();
     for (n, &size) in SIZES.iter().enumerate() {
         let payload: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
@@ -30,7 +33,10 @@ fn every_size_comes_back(config: &Config) {
             expected.push((topic, qos, payload.clone()));
         }
         // Both qualities of one size at a time: 4 MiB of outbox are not the point here.
-        device.client.wait_flushed(crate::support::PATIENCE).unwrap();
+        device
+            .client
+            .wait_flushed(crate::support::PATIENCE)
+            .unwrap();
     }
     let mut got: Vec<_> = device
         .messages(expected.len())

@@ -50,7 +50,11 @@ fn the_life_of_a_client_is_told_in_order() {
     assert_eq!(device.client.state(), State::Connected);
     device.client.stop(Duration::ZERO).unwrap();
     assert_eq!(connection.expect(DISCONNECT).body, []);
-    assert_eq!(connection.next(), None, "nothing follows DISCONNECT but the end");
+    assert_eq!(
+        connection.next(),
+        None,
+        "nothing follows DISCONNECT but the end"
+    );
     device.client.wait_stopped(PATIENCE).unwrap();
     device.event(EventKind::Stopped, 1);
     let kinds: Vec<EventKind> = device
@@ -112,7 +116,10 @@ fn each_refusal_of_the_platform_has_its_own_error() {
         let error = event.error.unwrap();
         assert_eq!(error.kind(), kind, "code {code}");
         assert!(event.text.contains(hint), "code {code}: {}", event.text);
-        assert!(event.retry_in.is_some(), "code {code}: the client never stops by itself");
+        assert!(
+            event.retry_in.is_some(),
+            "code {code}: the client never stops by itself"
+        );
     }
 }
 
@@ -121,7 +128,9 @@ fn refused_credentials_wait_the_longest_delay() {
     let broker = Broker::listen();
     let mut config = config(broker.address());
     let hour = Duration::from_secs(3600);
-    config.set_reconnect(Duration::from_millis(5), hour).unwrap();
+    config
+        .set_reconnect(Duration::from_millis(5), hour)
+        .unwrap();
     let device = Device::start(&config);
     let mut connection = broker.accept_tcp();
     connection.expect(CONNECT);
@@ -139,7 +148,10 @@ fn a_refused_tcp_connection_names_stage_address_and_system_error() {
     let address = Broker::listen().address();
     let device = Device::start(&config(address));
     let error = device.event(EventKind::ConnectFailed, 1).error.unwrap();
-    assert_eq!((error.kind(), error.stage()), (ErrorKind::Network, Stage::Tcp));
+    assert_eq!(
+        (error.kind(), error.stage()),
+        (ErrorKind::Network, Stage::Tcp)
+    );
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     assert_eq!(error.os_error(), Some(libc::ECONNREFUSED));
 }
@@ -151,12 +163,17 @@ fn a_silent_peer_fails_the_attempt_at_its_deadline_and_names_the_stage() {
     let identity = Identity::verbatim("device", "user", "password").unwrap();
     let mut endpoint = Endpoint::host("127.0.0.1", address.port()).unwrap();
     endpoint.set_dangerous_plaintext();
-    endpoint.set_connect_timeout(Duration::from_millis(200)).unwrap();
+    endpoint
+        .set_connect_timeout(Duration::from_millis(200))
+        .unwrap();
     let config = Config::new(&identity, &endpoint).unwrap();
     let device = Device::start(&config);
     let _silent = broker.accept_tcp();
     let error = device.event(EventKind::ConnectFailed, 1).error.unwrap();
-    assert_eq!((error.kind(), error.stage()), (ErrorKind::ConnectTimeout, Stage::Mqtt));
+    assert_eq!(
+        (error.kind(), error.stage()),
+        (ErrorKind::ConnectTimeout, Stage::Mqtt)
+    );
     assert!(error.to_string().contains("200 ms"), "{error}");
 }
 
@@ -180,7 +197,10 @@ fn a_ca_that_cannot_be_used_refuses_the_client_and_sends_nothing() {
     assert_eq!(error.kind(), ErrorKind::TlsConfig);
     // The caller ignored the code: nothing may go out, least of all in plain text.
     let refused = Config::new(&identity, &endpoint).and_then(|config| Client::new(&config));
-    assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::TlsConfig));
+    assert_eq!(
+        refused.err().map(|error| error.kind()),
+        Some(ErrorKind::TlsConfig)
+    );
     assert!(!broker.is_called_within(Duration::from_millis(50)));
 }
 
@@ -191,7 +211,10 @@ fn waiting_for_a_stopped_client_says_so() {
     let error = device.client.wait_connected(PATIENCE).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidState);
     device.publish("a", b"queued");
-    let error = device.client.wait_flushed(Duration::from_millis(20)).unwrap_err();
+    let error = device
+        .client
+        .wait_flushed(Duration::from_millis(20))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
@@ -205,7 +228,9 @@ fn blocking_inside_a_callback_is_refused() {
         .client
         .subscribe("a", Qos::AtMostOnce, || {
             Box::new(move |_| {
-                let Some(device) = inner.upgrade() else { return };
+                let Some(device) = inner.upgrade() else {
+                    return;
+                };
                 let outcome = device.client.wait_flushed(PATIENCE);
                 let _ = sender.send(outcome.map_err(|error| error.kind()));
             })

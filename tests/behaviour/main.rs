@@ -1,6 +1,7 @@
 //! Behaviour through the Rust API: against a scripted broker, the simulator and a real mosquitto.
 
 mod against_mosquitto;
+mod against_simulator;
 mod connect;
 mod publish;
 mod reconnect;

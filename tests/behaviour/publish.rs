@@ -15,13 +15,22 @@ fn messages_of_both_qualities_arrive_byte_for_byte() {
     let mut connection = broker.accept(false);
     device.client.wait_connected(PATIENCE).unwrap();
 
-    device.client.publish("a/b", b"zero", Qos::AtMostOnce, false).unwrap();
+    device
+        .client
+        .publish("a/b", b"zero", Qos::AtMostOnce, false)
+        .unwrap();
     let packet = connection.expect(PUBLISH);
-    assert_eq!((packet.first, packet.body.as_slice()), (0x30, b"\x00\x03a/bzero".as_slice()));
+    assert_eq!(
+        (packet.first, packet.body.as_slice()),
+        (0x30, b"\x00\x03a/bzero".as_slice())
+    );
 
     let token = device.publish("a/b", b"one");
     let packet = connection.expect(PUBLISH);
-    assert_eq!((packet.first, packet.body.as_slice()), (0x32, b"\x00\x03a/b\x00\x01one".as_slice()));
+    assert_eq!(
+        (packet.first, packet.body.as_slice()),
+        (0x32, b"\x00\x03a/b\x00\x01one".as_slice())
+    );
     connection.puback(1);
     assert_eq!(device.completion(token), Ok(None));
 }
@@ -33,7 +42,10 @@ fn a_qos_0_message_completes_only_for_those_who_ask() {
     let mut connection = broker.accept(false);
     let client = &device.client;
     assert_eq!(client.publish("a", b"", Qos::AtMostOnce, false), Ok(None));
-    let token = client.publish("a", b"", Qos::AtMostOnce, true).unwrap().unwrap();
+    let token = client
+        .publish("a", b"", Qos::AtMostOnce, true)
+        .unwrap()
+        .unwrap();
     assert_eq!(device.completion(token), Ok(None));
     for _ in 0..2 {
         connection.expect_publish();
@@ -48,7 +60,12 @@ fn what_is_published_before_the_first_connection_is_sent_in_order() {
     device.client.start().unwrap();
     let mut connection = broker.accept(false);
     for n in 0..250_u8 {
-        let Publish { payload, id, duplicate, .. } = connection.expect_publish();
+        let Publish {
+            payload,
+            id,
+            duplicate,
+            ..
+        } = connection.expect_publish();
         assert_eq!((payload, duplicate), (vec![n], false));
         connection.puback(id);
     }
@@ -68,7 +85,10 @@ fn no_more_than_the_window_is_unacknowledged() {
         device.publish("a", &[n]);
     }
     let ids: Vec<u16> = (0..3).map(|_| connection.expect_publish().id).collect();
-    connection.0.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    connection
+        .0
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
     let mut byte = [0];
     let silence = std::io::Read::read(&mut connection.0, &mut byte);
     assert!(silence.is_err(), "a fourth message was sent");
@@ -116,9 +136,15 @@ fn an_oversize_message_is_refused_at_the_call_and_its_neighbours_go_out() {
     let device = Device::start(&config);
     let mut connection = broker.accept(false);
     device.publish("a", &[1; 1000]);
-    let error = device.client.publish("a", &[2; 1001], Qos::AtLeastOnce, true).unwrap_err();
+    let error = device
+        .client
+        .publish("a", &[2; 1001], Qos::AtLeastOnce, true)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    assert!(error.to_string().contains("1001") && error.to_string().contains("1000"), "{error}");
+    assert!(
+        error.to_string().contains("1001") && error.to_string().contains("1000"),
+        "{error}"
+    );
     device.publish("a", b"after");
     assert_eq!(connection.expect_publish().payload, [1; 1000]);
     assert_eq!(connection.expect_publish().payload, b"after");
@@ -149,7 +175,10 @@ fn stopping_drains_what_was_accepted_and_takes_nothing_new() {
     let token = device.publish("a", b"last");
     let id = connection.expect_publish().id;
     device.client.stop(PATIENCE).unwrap();
-    let error = device.client.publish("a", b"late", Qos::AtMostOnce, false).unwrap_err();
+    let error = device
+        .client
+        .publish("a", b"late", Qos::AtMostOnce, false)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closing);
     connection.puback(id);
     connection.expect(crate::support::broker::DISCONNECT);
@@ -167,11 +196,17 @@ fn a_drain_that_runs_out_cancels_what_is_left() {
     let token = device.publish("a", b"never acknowledged");
     connection.expect_publish();
     device.client.stop(Duration::from_millis(50)).unwrap();
-    assert_eq!(device.completion(token).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(
+        device.completion(token).unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
     connection.expect(crate::support::broker::DISCONNECT);
     connection.expect_end();
     device.event(EventKind::Stopped, 1);
-    assert!(matches!(device.said().last(), Some(Said::Event(_))), "Stopped is the last");
+    assert!(
+        matches!(device.said().last(), Some(Said::Event(_))),
+        "Stopped is the last"
+    );
 }
 
 #[test]
@@ -180,7 +215,9 @@ fn many_threads_publish_and_every_message_arrives_once() {
     const EACH: usize = 200;
     let broker = Broker::listen();
     let mut config = config(broker.address());
-    config.set_outbox_limit((THREADS * EACH) as u32, 8 << 20).unwrap();
+    config
+        .set_outbox_limit((THREADS * EACH) as u32, 8 << 20)
+        .unwrap();
     let device = Device::start(&config);
     let mut connection = broker.accept(false);
     std::thread::scope(|scope| {
@@ -198,7 +235,11 @@ fn many_threads_publish_and_every_message_arrives_once() {
             let text = String::from_utf8(publish.payload).unwrap();
             let (thread, n) = text.split_once(' ').unwrap();
             let thread: usize = thread.parse().unwrap();
-            assert_eq!(n.parse(), Ok(next[thread]), "each thread's messages keep their order");
+            assert_eq!(
+                n.parse(),
+                Ok(next[thread]),
+                "each thread's messages keep their order"
+            );
             next[thread] += 1;
             connection.puback(publish.id);
         }

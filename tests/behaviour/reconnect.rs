@@ -49,7 +49,10 @@ fn a_resumed_session_gets_the_same_id_with_dup_set_before_anything_new() {
         second.puback(again.id);
     }
     let new = second.expect_publish();
-    assert_eq!((new.payload.as_slice(), new.duplicate), (b"new".as_slice(), false));
+    assert_eq!(
+        (new.payload.as_slice(), new.duplicate),
+        (b"new".as_slice(), false)
+    );
     assert_eq!(device.completion(tokens[2]), Ok(None));
 }
 
@@ -70,7 +73,11 @@ fn subscriptions_come_back_without_a_session_and_stay_with_one() {
     connection.send(&publish("a/1", b"kept", 0, 0));
     device.messages(1);
     device.publish("probe", b"");
-    assert_eq!(connection.expect_publish().topic, "probe", "no SUBSCRIBE came before it");
+    assert_eq!(
+        connection.expect_publish().topic,
+        "probe",
+        "no SUBSCRIBE came before it"
+    );
     connection.hang_up();
 
     let mut connection = broker.accept(false);
@@ -82,7 +89,10 @@ fn subscriptions_come_back_without_a_session_and_stay_with_one() {
 fn a_refused_filter_is_not_asked_for_again() {
     let broker = Broker::listen();
     let device = Device::new(&config(broker.address()));
-    let (good, bad) = (device.subscribe("good", Qos::AtMostOnce), device.subscribe("bad", Qos::AtMostOnce));
+    let (good, bad) = (
+        device.subscribe("good", Qos::AtMostOnce),
+        device.subscribe("bad", Qos::AtMostOnce),
+    );
     device.client.start().unwrap();
     let mut connection = broker.accept(false);
     let id = connection.expect(SUBSCRIBE).id();
@@ -172,7 +182,10 @@ fn a_connection_cut_in_the_middle_of_a_hundred_messages_loses_none() {
     connection.send(&publish("down/x", b"subscriptions are back", 1, 1));
     device.messages(1);
     let all_done = |said: &[Said]| {
-        let done = said.iter().filter(|said| matches!(said, Said::Completion(_))).count();
+        let done = said
+            .iter()
+            .filter(|said| matches!(said, Said::Completion(_)))
+            .count();
         (done == 101).then_some(())
     };
     connection.0.set_nonblocking(false).unwrap();
@@ -207,10 +220,12 @@ fn acknowledgements_sent_before_the_close_count() {
     device.completion(token).unwrap();
     device.event(EventKind::Disconnected, 1);
     let said = device.said();
-    let completion = said.iter().position(|said| matches!(said, Said::Completion(_)));
-    let disconnected = said
+    let completion = said
         .iter()
-        .position(|said| matches!(said, Said::Event(event) if event.kind == EventKind::Disconnected));
+        .position(|said| matches!(said, Said::Completion(_)));
+    let disconnected = said.iter().position(
+        |said| matches!(said, Said::Event(event) if event.kind == EventKind::Disconnected),
+    );
     assert!(completion < disconnected, "{said:#?}");
     // Nothing is sent again.
     let mut connection = broker.accept(false);
@@ -247,7 +262,9 @@ fn a_kick_notice_becomes_taken_over_and_waits_the_longest() {
     let broker = Broker::listen();
     let mut config = config(broker.address());
     let hour = Duration::from_secs(3600);
-    config.set_reconnect(Duration::from_millis(5), hour).unwrap();
+    config
+        .set_reconnect(Duration::from_millis(5), hour)
+        .unwrap();
     let device = Device::start(&config);
     let mut connection = broker.accept(false);
     let notice = br#"{"title":"kick","content":"Kicked by the same device"}"#;

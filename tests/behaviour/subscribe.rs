@@ -16,7 +16,10 @@ fn messages_go_to_the_routes_that_match_and_the_rest_to_the_default_handler() {
     let mut connection = broker.accept(false);
     let packet = connection.expect(SUBSCRIBE);
     assert_eq!(packet.first, 0x82);
-    assert_eq!(packet.filters(), [("a/+".to_owned(), 1), ("a/b".to_owned(), 0)]);
+    assert_eq!(
+        packet.filters(),
+        [("a/+".to_owned(), 1), ("a/b".to_owned(), 0)]
+    );
     connection.suback(packet.id(), &[1, 0]);
     for (topic, payload) in [("a/b", "both"), ("a/c", "one"), ("/ext/notify", "pushed")] {
         connection.send(&publish(topic, payload.as_bytes(), 0, 0));
@@ -26,8 +29,12 @@ fn messages_go_to_the_routes_that_match_and_the_rest_to_the_default_handler() {
         .iter()
         .map(|(route, message)| (route.as_str(), message.payload.as_slice()))
         .collect();
-    let expected: [(&str, &[u8]); 4] =
-        [("a/+", b"both"), ("a/b", b"both"), ("a/+", b"one"), ("", b"pushed")];
+    let expected: [(&str, &[u8]); 4] = [
+        ("a/+", b"both"),
+        ("a/b", b"both"),
+        ("a/+", b"one"),
+        ("", b"pushed"),
+    ];
     assert_eq!(got, expected);
 }
 
@@ -88,7 +95,9 @@ fn subscribing_again_replaces_the_handler() {
     let first = witness.clone();
     device
         .client
-        .subscribe("a", Qos::AtMostOnce, || Box::new(move |_| drop(first.clone())))
+        .subscribe("a", Qos::AtMostOnce, || {
+            Box::new(move |_| drop(first.clone()))
+        })
         .unwrap();
     let token = device.subscribe("a", Qos::AtMostOnce);
     let mut answered = 0;
@@ -117,11 +126,18 @@ fn after_unsubscribing_nothing_reaches_the_handler() {
     connection.suback(id, &[0]);
     let token = device.client.unsubscribe("a").unwrap();
     let packet = connection.expect(UNSUBSCRIBE);
-    assert_eq!((packet.first, &packet.body[2..]), (0xA2, b"\x00\x01a".as_slice()));
+    assert_eq!(
+        (packet.first, &packet.body[2..]),
+        (0xA2, b"\x00\x01a".as_slice())
+    );
     connection.unsuback(packet.id());
     assert_eq!(device.completion(token), Ok(None));
     connection.send(&publish("a", b"late", 0, 0));
-    assert_eq!(device.messages(1)[0].0, "", "it went to the default handler");
+    assert_eq!(
+        device.messages(1)[0].0,
+        "",
+        "it went to the default handler"
+    );
 }
 
 #[test]
@@ -137,7 +153,9 @@ fn filters_go_out_eight_at_a_time_and_a_hundred_at_most() {
     }
     let error = device
         .client
-        .subscribe("one/more", Qos::AtMostOnce, || unreachable!("it is refused"))
+        .subscribe("one/more", Qos::AtMostOnce, || {
+            unreachable!("it is refused")
+        })
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("at most 100"), "{error}");
@@ -163,7 +181,9 @@ fn a_panicking_callback_harms_no_other() {
     let device = Device::new(&config(broker.address()));
     device
         .client
-        .subscribe("bad", Qos::AtMostOnce, || Box::new(|_| panic!("on purpose")))
+        .subscribe("bad", Qos::AtMostOnce, || {
+            Box::new(|_| panic!("on purpose"))
+        })
         .unwrap();
     device.subscribe("good", Qos::AtMostOnce);
     device.client.start().unwrap();

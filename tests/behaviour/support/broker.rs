@@ -173,7 +173,10 @@ impl Connection {
         }
         let mut body = vec![0; len];
         self.0.read_exact(&mut body).unwrap();
-        Some(Packet { first: first[0], body })
+        Some(Packet {
+            first: first[0],
+            body,
+        })
     }
 
     /// The next packet, which must be of this type.

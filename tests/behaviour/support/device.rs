@@ -140,7 +140,10 @@ impl Device {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "not within {PATIENCE:?}: {what}; {said:#?}");
+            assert!(
+                !left.is_zero(),
+                "not within {PATIENCE:?}: {what}; {said:#?}"
+            );
             said = self.log.changed.wait_timeout(said, left).unwrap().0;
         }
     }

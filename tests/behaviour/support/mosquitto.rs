@@ -60,7 +60,13 @@ impl Mosquitto {
         eventually("mosquitto listens", || {
             TcpStream::connect(tcp).is_ok() && TcpStream::connect(tls).is_ok()
         });
-        Self { process, dir, tcp, tls, ca_pem }
+        Self {
+            process,
+            dir,
+            tcp,
+            tls,
+            ca_pem,
+        }
     }
 }
 
@@ -80,7 +86,10 @@ fn write_certificates(dir: &Path) -> String {
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let issuer = Issuer::new(ca, &ca_key);
-    let server = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    let server = CertificateParams::new(names)
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
     fs::write(dir.join("server.pem"), server.pem()).unwrap();
     fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
     ca_pem
