@@ -171,7 +171,7 @@ fn a_connection_cut_in_the_middle_of_a_hundred_messages_loses_none() {
     for _ in 0..50 {
         let publish = connection.expect_publish();
         received.insert(publish.payload[0]);
-        if publish.payload[0] % 2 == 0 {
+        if publish.payload[0].is_multiple_of(2) {
             connection.puback(publish.id);
         }
     }
