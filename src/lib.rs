@@ -35,7 +35,7 @@ pub use engine::runtime::{Dispatch, Runtime};
 pub use error::{Error, ErrorKind, Stage};
 pub use log::{Level, Record, Sink, enabled, set_sink};
 pub use proto::backoff::Backoff;
-pub use proto::config::Config;
+pub use proto::config::{Config, OutboxPolicy, TakeOverPolicy};
 pub use proto::credentials::Credentials;
 pub use proto::endpoint::{Endpoint, Trust};
 pub use proto::event::{Completion, Event, EventKind, State, Token};
