@@ -203,7 +203,7 @@ impl Driver {
         };
         if self.chunk.is_empty() && !self.flushing {
             let mut core = self.hub.lock();
-            if !core.device.has_transmit() {
+            if !core.device.has_transmit(now) {
                 return Poll::Pending;
             }
             core.device.poll_transmit(&mut self.chunk, now);
@@ -318,11 +318,12 @@ impl Driver {
         let due = {
             let mut core = self.hub.lock();
             let may_write = matches!(self.connection, Connection::Open(_)) && self.chunk.is_empty();
-            if may_write && core.device.has_transmit() {
+            let now = clock::now();
+            if may_write && core.device.has_transmit(now) {
                 return false;
             }
-            let due = core.device.poll_timeout();
-            if due.is_some_and(|due| due <= clock::now()) || core.is_finished() {
+            let due = core.device.poll_timeout(now);
+            if due.is_some_and(|due| due <= now) || core.is_finished() {
                 return false;
             }
             core.waker = Some(cx.waker().clone());

@@ -226,7 +226,7 @@ impl Work for Hub {
             core.device
                 .handle_delivered(delivered.bytes, delivered.acks.into_iter());
             self.publish_outputs(&mut core);
-            let wake = core.device.has_transmit();
+            let wake = core.device.has_transmit(clock::now());
             let waker = if wake { core.waker.take() } else { None };
             drop(core);
             if let Some(waker) = waker {

@@ -1,7 +1,6 @@
 //! What to do when something has to give: a full outbox, a rival connection, the platform's rates.
 
-use super::Config;
-use super::limits::check_range;
+use super::{Config, check_range};
 use crate::Error;
 
 /// What happens when the outbox is full.
