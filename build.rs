@@ -13,22 +13,25 @@ use std::path::PathBuf;
 const TYPES: [&str; 3] = ["result", "types", "events"];
 
 /// The enums that functions take as raw numbers, because C may pass any.
-const RAW_ENUMS: [&str; 7] = [
+const RAW_ENUMS: [&str; 9] = [
     "counter",
     "dispatch",
     "hex_case",
     "log_level",
+    "outbox_policy",
     "qos",
     "result",
     "sign_method",
+    "take_over_policy",
 ];
 
 /// The sections of the header that hold functions, and the files of `src/ffi` they come from.
-const SECTIONS: [(&str, &[&str]); 9] = [
+const SECTIONS: [(&str, &[&str]); 10] = [
     ("Library", &["library", "log"]),
     ("Identity: who the device is. Immutable", &["identity"]),
     ("Endpoint: where the platform is", &["endpoint"]),
     ("Config: how the client behaves", &["config"]),
+    ("Config: when something has to give", &["config_policy"]),
     ("Config: limits of a private platform", &["config_private"]),
     (
         "Credentials: for firmware with its own MQTT stack",

@@ -94,6 +94,8 @@ typedef enum aliot_result {
     ALIOT_RESULT_EXPIRED = 206,
     /** The client is draining and takes nothing new. */
     ALIOT_RESULT_CLOSING = 207,
+    /** The message made room for newer ones, as the outbox policy says. */
+    ALIOT_RESULT_DROPPED = 208,
     /** The host name could not be resolved. */
     ALIOT_RESULT_DNS = 301,
     /** The network refused or broke the connection. */
@@ -165,6 +167,27 @@ typedef enum aliot_hex_case {
     /** 0-9 a-f. */
     ALIOT_HEX_CASE_LOWER = 1,
 } aliot_hex_case;
+
+/** What happens when the outbox is full. */
+typedef enum aliot_outbox_policy {
+    /** The new message is refused with ALIOT_RESULT_OUTBOX_FULL. The default. */
+    ALIOT_OUTBOX_POLICY_REFUSE_NEW = 0,
+    /**
+     * The oldest messages that have not been sent complete with ALIOT_RESULT_DROPPED. If there is
+     * none, the new message is refused.
+     */
+    ALIOT_OUTBOX_POLICY_DROP_OLDEST = 1,
+} aliot_outbox_policy;
+
+/** What a client does when another connection with its identity replaces it. */
+typedef enum aliot_take_over_policy {
+    /** Waits the longest delay before it tries again. The default. */
+    ALIOT_TAKE_OVER_POLICY_WAIT = 0,
+    /** Stops, as if aliot_client_stop had been called. */
+    ALIOT_TAKE_OVER_POLICY_STOP = 1,
+    /** Tries again as after any loss. Two clients that do this evict each other for ever. */
+    ALIOT_TAKE_OVER_POLICY_FIGHT = 2,
+} aliot_take_over_policy;
 
 /** Where the callbacks of a runtime run. */
 typedef enum aliot_dispatch {
@@ -798,6 +821,45 @@ aliot_result aliot_config_set_window(aliot_config *config, uint16_t messages);
  * ALIOT_RESULT_INVALID_ARGUMENT if either does not hold one message of the largest size.
  */
 aliot_result aliot_config_set_inbox_limit(aliot_config *config, uint32_t messages, size_t bytes);
+
+/* ---- Config: when something has to give ------------------------------------------------------ */
+
+/**
+ * What happens when the outbox is full. Default ALIOT_OUTBOX_POLICY_REFUSE_NEW.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `policy` is not a value of aliot_outbox_policy.
+ */
+aliot_result aliot_config_set_outbox_policy(aliot_config *config, aliot_outbox_policy policy);
+
+/**
+ * What happens when another connection with the same identity takes over. Default
+ * ALIOT_TAKE_OVER_POLICY_WAIT.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `policy` is not a value of aliot_take_over_policy.
+ */
+aliot_result aliot_config_set_take_over_policy(aliot_config *config, aliot_take_over_policy policy);
+
+/**
+ * Sends no more than the platform takes from one device, 30 messages of QoS 0 and 10 of QoS 1 a
+ * second: what exceeds that it drops in silence. Off by default, because the limits of an instance
+ * can be raised.
+ *
+ * Source: the platform's page on limits.
+ */
+aliot_result aliot_config_use_platform_rates(aliot_config *config);
+
+/**
+ * Sends at most so many messages of QoS 0 and of QoS 1 a second: 1..1000000 each, or 0 for any
+ * number, which is the default. What waits counts against the outbox.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_rates(aliot_config *config,
+                                    uint32_t qos_0_per_second,
+                                    uint32_t qos_1_per_second);
 
 /* ---- Config: limits of a private platform ---------------------------------------------------- */
 

@@ -97,6 +97,7 @@ pub(super) fn code_of(kind: ErrorKind) -> aliot_result {
         ErrorKind::WouldDeadlock => aliot_result::WouldDeadlock,
         ErrorKind::Expired => aliot_result::Expired,
         ErrorKind::Closing => aliot_result::Closing,
+        ErrorKind::Dropped => aliot_result::Dropped,
         ErrorKind::Dns => aliot_result::Dns,
         ErrorKind::Network => aliot_result::Network,
         ErrorKind::ConnectTimeout => aliot_result::ConnectTimeout,

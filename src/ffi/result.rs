@@ -37,6 +37,8 @@ pub enum aliot_result {
     Expired = 206,
     /// The client is draining and takes nothing new.
     Closing = 207,
+    /// The message made room for newer ones, as the outbox policy says.
+    Dropped = 208,
     /// The host name could not be resolved.
     Dns = 301,
     /// The network refused or broke the connection.
@@ -83,7 +85,7 @@ pub enum aliot_result {
 
 impl aliot_result {
     /// Every value, in order. A test compares it with the declaration above.
-    const ALL: [Self; 34] = [
+    const ALL: [Self; 35] = [
         Self::Ok,
         Self::NullPointer,
         Self::InvalidArgument,
@@ -97,6 +99,7 @@ impl aliot_result {
         Self::WouldDeadlock,
         Self::Expired,
         Self::Closing,
+        Self::Dropped,
         Self::Dns,
         Self::Network,
         Self::ConnectTimeout,
@@ -186,6 +189,11 @@ impl aliot_result {
                 c"ALIOT_RESULT_CLOSING",
                 Some(ErrorKind::Closing),
                 c"The client is draining and takes nothing new.",
+            ),
+            Self::Dropped => (
+                c"ALIOT_RESULT_DROPPED",
+                Some(ErrorKind::Dropped),
+                c"The message made room for newer ones.",
             ),
             Self::Dns => (
                 c"ALIOT_RESULT_DNS",

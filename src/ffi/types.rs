@@ -5,7 +5,7 @@
 
 use super::failure::Failure;
 use crate::log::Level;
-use crate::{Counter, Dispatch, HexCase, Qos, SignMethod, State};
+use crate::{Counter, Dispatch, HexCase, OutboxPolicy, Qos, SignMethod, State, TakeOverPolicy};
 
 /// The connection: callbacks, topics, messages.
 pub struct aliot_client {
@@ -74,6 +74,29 @@ pub enum aliot_hex_case {
     Lower = 1,
 }
 
+/// What happens when the outbox is full.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum aliot_outbox_policy {
+    /// The new message is refused with ALIOT_RESULT_OUTBOX_FULL. The default.
+    RefuseNew = 0,
+    /// The oldest messages that have not been sent complete with ALIOT_RESULT_DROPPED. If there is
+    /// none, the new message is refused.
+    DropOldest = 1,
+}
+
+/// What a client does when another connection with its identity replaces it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum aliot_take_over_policy {
+    /// Waits the longest delay before it tries again. The default.
+    Wait = 0,
+    /// Stops, as if aliot_client_stop had been called.
+    Stop = 1,
+    /// Tries again as after any loss. Two clients that do this evict each other for ever.
+    Fight = 2,
+}
+
 /// Where the callbacks of a runtime run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -140,9 +163,11 @@ pub(super) type aliot_counter_raw = u32;
 pub(super) type aliot_dispatch_raw = u32;
 pub(super) type aliot_hex_case_raw = u32;
 pub(super) type aliot_log_level_raw = u32;
+pub(super) type aliot_outbox_policy_raw = u32;
 pub(super) type aliot_qos_raw = u32;
 pub(super) type aliot_result_raw = u32;
 pub(super) type aliot_sign_method_raw = u32;
+pub(super) type aliot_take_over_policy_raw = u32;
 
 /// The entry of `table` for the number that C passed as argument `name` of type `aliot_<name>`.
 fn choose<T: Copy>(name: &str, noun: &str, number: u32, table: &[(u32, T)]) -> Result<T, Failure> {
@@ -184,6 +209,31 @@ pub(super) fn dispatch(number: aliot_dispatch_raw) -> Result<Dispatch, Failure> 
         (aliot_dispatch::Poll as u32, Dispatch::Poll),
     ];
     choose("dispatch", "aliot_dispatch", number, &table)
+}
+
+pub(super) fn outbox_policy(number: aliot_outbox_policy_raw) -> Result<OutboxPolicy, Failure> {
+    let table = [
+        (
+            aliot_outbox_policy::RefuseNew as u32,
+            OutboxPolicy::RefuseNew,
+        ),
+        (
+            aliot_outbox_policy::DropOldest as u32,
+            OutboxPolicy::DropOldest,
+        ),
+    ];
+    choose("policy", "aliot_outbox_policy", number, &table)
+}
+
+pub(super) fn take_over_policy(
+    number: aliot_take_over_policy_raw,
+) -> Result<TakeOverPolicy, Failure> {
+    let table = [
+        (aliot_take_over_policy::Wait as u32, TakeOverPolicy::Wait),
+        (aliot_take_over_policy::Stop as u32, TakeOverPolicy::Stop),
+        (aliot_take_over_policy::Fight as u32, TakeOverPolicy::Fight),
+    ];
+    choose("policy", "aliot_take_over_policy", number, &table)
 }
 
 pub(super) fn log_level(number: aliot_log_level_raw) -> Result<Level, Failure> {

@@ -157,6 +157,12 @@ static void configs_check_every_argument(void)
     REFUSED(aliot_config_set_inbox_limit(config, 0, 4194304), "inbox_messages is 0");
     REFUSED(aliot_config_set_inbox_limit(config, 1, 1000), "inbox_bytes is 1000");
     REFUSED(aliot_config_set_window(config, 0), "window is 0");
+    REFUSED(aliot_config_set_outbox_policy(config, (aliot_outbox_policy)2), "policy is 2");
+    REFUSED(aliot_config_set_take_over_policy(config, (aliot_take_over_policy)3), "policy is 3");
+    REFUSED(aliot_config_set_rates(config, 1000001, 1), "qos_0_per_second is 1000001");
+    REFUSED(aliot_config_set_rates(config, 1, 1000001), "qos_1_per_second is 1000001");
+    CHECK_OK(aliot_config_set_rates(config, 0, 1));
+    CHECK_OK(aliot_config_use_platform_rates(config));
     NULL_REFUSED(aliot_credentials_create(config, NULL), "credentials_out");
 
     CHECK(out == NULL);
