@@ -24,6 +24,7 @@
 mod client;
 mod engine;
 mod error;
+pub mod ffi;
 mod log;
 pub(crate) mod proto;
 mod secret;
