@@ -1112,6 +1112,26 @@ aliot_result aliot_client_publish(aliot_client *client,
                                   aliot_token *token_out);
 
 /**
+ * Queues a QoS 1 message that is of no use later than `lifetime_ms` milliseconds from now, 1 or
+ * more.
+ *
+ * If it has not been acknowledged by then, it completes as ALIOT_RESULT_EXPIRED: it may have been
+ * delivered. Everything else is as with aliot_client_publish; `token_out` may be NULL.
+ *
+ * Errors:
+ * As aliot_client_publish.
+ *
+ * Safety:
+ * As aliot_client_publish.
+ */
+aliot_result aliot_client_publish_expiring(aliot_client *client,
+                                           const char *topic,
+                                           const void *payload,
+                                           size_t payload_len,
+                                           uint32_t lifetime_ms,
+                                           aliot_token *token_out);
+
+/**
  * Calls `on_message` for every message whose topic matches `filter`, now and after every
  * reconnect.
  *

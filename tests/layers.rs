@@ -52,12 +52,6 @@ const HOMES: [(&[&str], &str, &str); 4] = [
     ),
 ];
 
-/// File and word that are allowed elsewhere, each for the reason beside it.
-const EXCEPTIONS: [(&str, &str); 1] = [
-    // The runtime's timer takes instants of its own kind; what is due comes from clock.rs.
-    ("engine/driver.rs", "Instant::now"),
-];
-
 #[test]
 fn layers_use_only_what_is_below_them() {
     for (layer, forbidden) in RULES {
@@ -84,11 +78,8 @@ fn what_has_a_home_stays_there() {
             }
             for line in code(&file) {
                 for word in words {
-                    let is_exception = EXCEPTIONS
-                        .iter()
-                        .any(|(place, allowed)| file.ends_with(place) && word == allowed);
                     assert!(
-                        is_exception || !line.contains(word),
+                        !line.contains(word),
                         "{} uses {word}, but {what} belongs to src/{home}: {line}",
                         file.display()
                     );

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 use super::clock;
 use super::dial::{Target, dial};
@@ -334,15 +334,13 @@ impl Driver {
 
     /// Sets the timer, unless it rings earlier anyway. `false`: it has rung.
     fn arm(&mut self, due: Duration, cx: &mut Context<'_>) -> bool {
-        if due == Duration::MAX && self.timer.is_none() {
-            return true;
-        }
-        if due < self.timer_at {
-            let deadline = Instant::now() + due.saturating_sub(clock::now());
+        if due < self.timer_at
+            && let Some(deadline) = clock::instant(due)
+        {
             self.timer_at = due;
             match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(deadline),
-                None => self.timer = Some(Box::pin(sleep_until(deadline))),
+                Some(timer) => timer.as_mut().reset(deadline.into()),
+                None => self.timer = Some(Box::pin(sleep_until(deadline.into()))),
             }
         }
         let rung = self

@@ -16,7 +16,7 @@ use super::types::{
     aliot_client, aliot_config, aliot_counter_raw, aliot_qos_raw, aliot_runtime, aliot_state,
     aliot_token, counter, qos,
 };
-use crate::{Client, Config};
+use crate::{Client, Config, Error};
 
 pub(super) static CLIENTS: Registry<Client> = Registry::new("client");
 
@@ -213,6 +213,47 @@ pub unsafe extern "C" fn aliot_client_publish(
         // SAFETY: the contract of this function.
         let payload = unsafe { bytes_arg("payload", payload, payload_len) }?;
         let token = client.publish(topic, payload, self::qos(qos)?, out.is_some())?;
+        if let (Some(out), Some(token)) = (out, token) {
+            out.write(token.get());
+        }
+        Ok(())
+    })
+}
+
+/// Queues a QoS 1 message that is of no use later than `lifetime_ms` milliseconds from now, 1 or
+/// more.
+///
+/// If it has not been acknowledged by then, it completes as ALIOT_RESULT_EXPIRED: it may have been
+/// delivered. Everything else is as with aliot_client_publish; `token_out` may be NULL.
+///
+/// # Errors
+///
+/// As aliot_client_publish.
+///
+/// # Safety
+///
+/// As aliot_client_publish.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_client_publish_expiring(
+    client: *mut aliot_client,
+    topic: *const c_char,
+    payload: *const c_void,
+    payload_len: usize,
+    lifetime_ms: u32,
+    token_out: *mut aliot_token,
+) -> aliot_result {
+    guard(|| {
+        // SAFETY: the contract of this function.
+        let out = unsafe { Out::optional(token_out) };
+        let client = CLIENTS.get(client)?;
+        // SAFETY: the contract of this function.
+        let topic = unsafe { str_arg("topic", topic) }?;
+        // SAFETY: the contract of this function.
+        let payload = unsafe { bytes_arg("payload", payload, payload_len) }?;
+        if lifetime_ms == 0 {
+            return Err(Error::argument("lifetime_ms", "is 0: at least 1 is needed").into());
+        }
+        let token = client.publish_expiring(topic, payload, milliseconds(lifetime_ms))?;
         if let (Some(out), Some(token)) = (out, token) {
             out.write(token.get());
         }

@@ -42,12 +42,16 @@ pub unsafe extern "C" fn aliot_runtime_create(
 
 /// Ends the life of the handle. The threads end with the last client on the runtime.
 ///
-/// Nothing calls back for a client that outlives the handle of its ALIOT_DISPATCH_POLL runtime,
-/// except aliot_client_destroy. NULL and a destroyed handle do nothing.
+/// On an ALIOT_DISPATCH_POLL runtime, what clients that were destroyed inside callbacks still have
+/// to complete and release runs before this returns, on this thread. Nothing calls back for a
+/// client that outlives the handle, except aliot_client_destroy. NULL and a destroyed handle do
+/// nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_runtime_destroy(runtime: *mut aliot_runtime) {
     guard_or((), || {
-        drop(RUNTIMES.remove(runtime));
+        if let Some(runtime) = RUNTIMES.remove(runtime) {
+            runtime.finish();
+        }
         Ok(())
     });
 }
