@@ -963,8 +963,10 @@ aliot_result aliot_runtime_create(aliot_dispatch dispatch, aliot_runtime **runti
 /**
  * Ends the life of the handle. The threads end with the last client on the runtime.
  *
- * Nothing calls back for a client that outlives the handle of its ALIOT_DISPATCH_POLL runtime,
- * except aliot_client_destroy. NULL and a destroyed handle do nothing.
+ * On an ALIOT_DISPATCH_POLL runtime, what clients that were destroyed inside callbacks still have
+ * to complete and release runs before this returns, on this thread. Nothing calls back for a
+ * client that outlives the handle, except aliot_client_destroy. NULL and a destroyed handle do
+ * nothing.
  */
 void aliot_runtime_destroy(aliot_runtime *runtime);
 
