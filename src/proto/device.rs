@@ -3,6 +3,9 @@
 //! `handle_*` takes what happened and the time, `poll_*` gives what to do next. There is no socket,
 //! clock, thread or lock in here: the engine has them, and a test can do without.
 
+#[cfg(test)]
+mod tests_random;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -194,7 +194,8 @@ impl Direct {
         Some(dropped)
     }
 
-    /// Removes everything, with what the driver holds.
+    /// Removes everything, with what the driver holds: what becomes of that is nobody's business any
+    /// more.
     pub fn drain(&mut self) -> impl Iterator<Item = Segment> + use<> {
         let waiting = std::mem::take(&mut self.segments);
         self.leaving.take().into_iter().chain(waiting)

@@ -69,8 +69,6 @@ pub struct Chunk {
     /// QoS 0 messages.
     direct: BytesMut,
     written: usize,
-    /// The [`Outbox::era`] it was filled in.
-    era: u32,
 }
 
 impl Chunk {
@@ -118,8 +116,6 @@ pub struct Outbox {
     drops_oldest: bool,
     /// For QoS 0 and QoS 1.
     shapers: [Shaper; 2],
-    /// Grows when everything is cancelled: what a chunk of an earlier era holds is accounted for.
-    era: u32,
 }
 
 /// What an acknowledgement was for.
@@ -178,7 +174,6 @@ impl Outbox {
             expiries: BTreeSet::new(),
             drops_oldest: config.outbox_policy() == OutboxPolicy::DropOldest,
             shapers: config.rates().map(Shaper::new),
-            era: 0,
         }
     }
 
@@ -387,7 +382,6 @@ impl Outbox {
 
     /// Moves what may be sent now into `chunk`.
     pub fn fill(&mut self, chunk: &mut Chunk, now: Duration) {
-        chunk.era = self.era;
         self.fill_again(&mut chunk.head, now);
         if self.resend.is_none() {
             self.fill_filters(&mut chunk.head);
@@ -461,10 +455,8 @@ impl Outbox {
     /// The socket took all of `chunk`. Completes the QoS 0 messages in it that have a token, and
     /// empties the chunk.
     pub fn handle_written(&mut self, chunk: &mut Chunk, fallout: &mut Fallout) {
-        if chunk.era == self.era {
-            let taken = self.direct.handle_taken();
-            self.handle_taken(taken, fallout);
-        }
+        let taken = self.direct.handle_taken();
+        self.handle_taken(taken, fallout);
         chunk.direct = BytesMut::new();
         chunk.written = 0;
         chunk.head.clear();
@@ -531,11 +523,9 @@ impl Outbox {
     /// QoS 0 goes back to the front; a message cut in the middle is sent whole next time.
     pub fn handle_lost(&mut self, chunk: Chunk, fallout: &mut Fallout) {
         self.resend = None;
-        if chunk.era == self.era {
-            let taken = chunk.written.saturating_sub(chunk.head.len());
-            let taken = self.direct.take_back(chunk.direct, taken);
-            self.handle_taken(taken, fallout);
-        }
+        let taken = chunk.written.saturating_sub(chunk.head.len());
+        let taken = self.direct.take_back(chunk.direct, taken);
+        self.handle_taken(taken, fallout);
         // No acknowledgement of this connection can come any more: the ids of expired messages are
         // free, and filters are asked for again with fresh ids, whatever becomes of the session.
         let lost = self.ring.extract(|sent| !matches!(sent, Sent::Publish(_)));
@@ -603,7 +593,6 @@ impl Outbox {
         tokens.sort_unstable();
         self.expiries.clear();
         (self.operations, self.bytes, self.resend) = (0, 0, None);
-        self.era = self.era.wrapping_add(1);
         for token in tokens {
             fallout.complete(token, cancelled.clone());
         }
