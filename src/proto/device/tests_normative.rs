@@ -1,4 +1,5 @@
-//! The statements of MQTT 3.1.1 about time and about many packets, in virtual time.
+//! The statements of MQTT 3.1.1 about time and about many packets, in virtual time, and the
+//! scenarios of `tests/README.md` that are about the same.
 
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ struct Bench {
 impl Bench {
     /// A device that is connected at time 0.
     fn connected(change: impl FnOnce(&mut Config)) -> Self {
+        Self::connected_at(Duration::ZERO, change)
+    }
+
+    fn connected_at(now: Duration, change: impl FnOnce(&mut Config)) -> Self {
         let identity = Identity::verbatim("id", "user", "password").unwrap();
         let mut endpoint = Endpoint::host("127.0.0.1", 1883).unwrap();
         endpoint.set_dangerous_plaintext();
@@ -46,18 +51,39 @@ impl Bench {
         let mut bench = Self {
             device: Device::new(config),
             budget: Budget::new(None),
-            now: Duration::ZERO,
+            now,
             left: Vec::new(),
         };
         bench.device.start(bench.now).unwrap();
         bench.elapse(Duration::ZERO);
-        assert_eq!(bench.device.poll_action(), Some(Action::Dial));
-        bench.device.handle_link_up();
-        bench.transmit();
-        bench.receive(&[0x20, 2, 0, 0]);
-        assert_eq!(bench.device.state(), State::Connected);
+        bench.accept();
         bench.left.clear();
         bench
+    }
+
+    /// The device dials, and its CONNECT is accepted.
+    fn accept(&mut self) {
+        assert_eq!(self.device.poll_action(), Some(Action::Dial));
+        self.device.handle_link_up();
+        self.transmit();
+        self.receive(&[0x20, 2, 0, 0]);
+        assert_eq!(self.device.state(), State::Connected);
+    }
+
+    /// The connection, or the attempt, is gone. Returns when the next one begins.
+    fn lose(&mut self) -> Option<Duration> {
+        let error = Error::new(ErrorKind::ClosedByPeer, Stage::Mqtt, "gone");
+        let (now, chunk) = (self.now, Chunk::default());
+        // All the bits of the entropy: the longest delay that the back-off can draw.
+        let budget = &mut self.budget;
+        self.device
+            .handle_lost(Some(error), chunk, now, u32::MAX, budget);
+        let outputs = self.device.outputs().drain(..);
+        let delays = outputs.filter_map(|output| match output {
+            Output::Event(event) => event.retry_in,
+            _ => None,
+        });
+        delays.last()
     }
 
     /// The socket takes what the device has for it.
@@ -350,4 +376,58 @@ fn mqtt_2_3_1_2_an_id_that_is_never_acknowledged_is_never_given_again() {
     bench.receive(&[0x40, 2, 0, 1]);
     bench.transmit();
     assert_eq!(ids(&bench, seen).first(), Some(&1001));
+}
+
+#[test]
+fn a_flapping_platform_is_tried_after_1_2_4_to_120_seconds() {
+    let mut bench = Bench::connected(|_| ());
+    for seconds in [1, 2, 4, 8, 16, 32, 64, 120, 120, 120] {
+        // Half a minute is not stable yet.
+        bench.elapse(30 * SECOND);
+        let delay = bench.lose().unwrap();
+        let most = SECOND * seconds;
+        assert!(
+            delay <= most && delay + SECOND / 1000 >= most,
+            "{delay:?}, {most:?}"
+        );
+        bench.elapse(delay);
+        bench.accept();
+    }
+    // A minute is: the delays start over.
+    bench.elapse(60 * SECOND);
+    assert!(bench.lose().unwrap() <= SECOND);
+}
+
+#[test]
+fn the_delays_start_over_when_the_application_starts_anew() {
+    let mut bench = Bench::connected(|_| ());
+    for _ in 0..5 {
+        let delay = bench.lose().unwrap();
+        bench.elapse(delay);
+        bench.accept();
+    }
+    bench.device.stop(bench.now);
+    bench.elapse(Duration::ZERO);
+    assert_eq!(bench.device.poll_action(), Some(Action::Goodbye));
+    assert_eq!(bench.lose(), None, "it was asked for");
+    assert_eq!(bench.device.state(), State::Stopped);
+    bench.device.start(bench.now).unwrap();
+    bench.elapse(Duration::ZERO);
+    bench.accept();
+    assert!(bench.lose().unwrap() <= SECOND);
+}
+
+#[test]
+fn the_keep_alive_is_the_same_whenever_the_clock_began() {
+    // Around the wrap of a 32-bit count of milliseconds, and a thousand years later.
+    let wrap = Duration::from_millis(1 << 32);
+    for begin in [wrap - 301 * SECOND, wrap - SECOND / 1000, wrap, wrap * 8000] {
+        let mut bench = Bench::connected_at(begin, |_| ());
+        for n in 1..=4 {
+            bench.elapse(225 * SECOND);
+            assert_eq!(bench.left.len(), n, "begun at {begin:?}");
+            assert_eq!(bench.left[n - 1].at, begin + 225 * SECOND * n as u32);
+            bench.receive(&[0xD0, 0]);
+        }
+    }
 }
