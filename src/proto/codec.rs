@@ -466,3 +466,6 @@ pub fn encode_pingreq(out: &mut BytesMut) {
 pub fn encode_disconnect(out: &mut BytesMut) {
     out.put_slice(&[0xE0, 0]);
 }
+
+#[cfg(test)]
+mod tests;

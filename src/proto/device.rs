@@ -843,3 +843,6 @@ fn refusal(code: u8) -> Error {
     let text = format!("CONNACK {code}, {cause}");
     Error::new(kind, Stage::Platform, text)
 }
+
+#[cfg(test)]
+mod tests_normative;

@@ -102,8 +102,8 @@ impl Identity {
     /// The three fields of CONNECT as they are, for a private platform with rules of its own.
     ///
     /// `client_id` has 1 to 65535 bytes, `username` 0 to 65535, neither with control characters;
-    /// `password` 0 to 65535 bytes. Product key and device name are then empty: topics and region
-    /// endpoints cannot be made from this identity.
+    /// `password` 0 to 65535 bytes, and none without a user name. Product key and device name are
+    /// then empty: topics and region endpoints cannot be made from this identity.
     ///
     /// # Errors
     ///
@@ -129,6 +129,13 @@ impl Identity {
                     "is {} bytes long: MQTT allows {MQTT_TEXT_LEN}",
                     password.len()
                 ),
+            ));
+        }
+        if username.is_empty() && !password.is_empty() {
+            // MQTT-3.1.2-22.
+            return Err(Error::argument(
+                "username",
+                "is empty: MQTT allows no password without a user name",
             ));
         }
         Ok(Self {
@@ -273,7 +280,7 @@ mod tests {
         assert!(token(0).is_err());
         assert!(token(1024).is_ok());
         assert!(token(1025).is_err());
-        let password = |len| Identity::verbatim("id", "", &"p".repeat(len));
+        let password = |len| Identity::verbatim("id", "user", &"p".repeat(len));
         assert!(password(0).is_ok());
         assert!(password(65_535).is_ok());
         assert!(password(65_536).is_err());
@@ -300,6 +307,18 @@ mod tests {
         assert!(Identity::verbatim("", "user", "pass").is_err());
         assert!(Identity::verbatim("id\0", "user", "pass").is_err());
         assert!(Identity::verbatim(&"i".repeat(65_536), "user", "pass").is_err());
+    }
+
+    #[test]
+    fn a_password_without_a_user_name_is_refused() {
+        assert!(Identity::verbatim("id", "", "").is_ok());
+        assert!(Identity::verbatim("id", "user", "").is_ok());
+        let error = Identity::verbatim("id", "", "hunter2").unwrap_err();
+        assert!(
+            error.to_string().starts_with("username is empty"),
+            "{error}"
+        );
+        assert!(!error.to_string().contains("hunter"), "{error}");
     }
 
     #[test]
@@ -331,7 +350,7 @@ mod tests {
         let secret = Identity::with_secret("pk", "device", "s").unwrap();
         let token = Identity::with_token("pk", "device", "id", "t").unwrap();
         let other = Identity::with_secret("pk", "device2", "s").unwrap();
-        let verbatim = Identity::verbatim("device&pk", "", "s").unwrap();
+        let verbatim = Identity::verbatim("device&pk", "", "").unwrap();
         assert_eq!(secret.budget_key(), token.budget_key());
         assert_ne!(secret.budget_key(), other.budget_key());
         assert_ne!(secret.budget_key(), verbatim.budget_key());

@@ -5,5 +5,6 @@ mod against_simulator;
 mod connect;
 mod publish;
 mod reconnect;
+mod scenarios;
 mod subscribe;
 mod support;
