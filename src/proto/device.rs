@@ -580,29 +580,31 @@ impl<H: Clone> Device<H> {
 
     /// When [`Device::handle_timeout`] wants to be called, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.leaving.is_some() {
+            return self.leaving;
+        }
         let keep_alive = self.keep_alive.as_ref().and_then(KeepAlive::poll_timeout);
-        [
-            self.session.poll_timeout(),
-            keep_alive,
-            self.drain,
-            self.leaving,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.session.poll_timeout(), keep_alive, self.drain]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Duration, budget: &mut Budget) {
+        if let Some(until) = self.leaving {
+            // A peer that takes no goodbye, be it DISCONNECT or close_notify, is left without one.
+            // No other deadline counts any more.
+            if until <= now {
+                self.closing = Some(Closing::Asked);
+                self.action = Some(Action::Hangup);
+            }
+            return;
+        }
         if self.closing.is_some() {
             return;
         }
         self.handle_drain(now);
-        if self.leaving.is_some_and(|until| until <= now) {
-            self.closing = Some(Closing::Asked);
-            self.action = Some(Action::Hangup);
-            return;
-        }
         if self.session.is_overdue(now) {
             let timeout = self.session.connect_timeout();
             return self.fail(Error::new(
@@ -616,9 +618,7 @@ impl<H: Clone> Device<H> {
             self.action = Some(Action::Dial);
             self.emit(Event::new(EventKind::Connecting));
         }
-        if self.leaving.is_none()
-            && let Some(keep_alive) = &mut self.keep_alive
-        {
+        if let Some(keep_alive) = &mut self.keep_alive {
             match keep_alive.handle_timeout(now) {
                 Verdict::Alive => {}
                 Verdict::Ping => {
@@ -802,3 +802,6 @@ fn refusal(code: u8) -> Error {
     let text = format!("CONNACK {code}, {cause}");
     Error::new(kind, Stage::Platform, text)
 }
+
+#[cfg(test)]
+mod tests_goodbye;
