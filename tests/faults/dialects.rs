@@ -1,14 +1,23 @@
 //! What a peer can say that it should not, and what it may say that is unusual.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use aliot::{ErrorKind, EventKind, Qos, Stage};
+use aliot::{Config, ErrorKind, EventKind, Qos, Stage};
 
 use crate::proxy::Draw;
 use crate::support::PATIENCE;
 use crate::support::broker::{Broker, CONNECT, PUBACK, PUBLISH, SUBSCRIBE, publish};
-use crate::support::device::{Device, Said, config};
+use crate::support::device::{Device, Said};
+
+/// Hardly any delay between two connections, for there are many.
+fn config(address: SocketAddr) -> Config {
+    let mut config = crate::support::device::config(address);
+    let millisecond = Duration::from_millis(1);
+    config.set_reconnect(millisecond, 4 * millisecond).unwrap();
+    config
+}
 
 /// Bytes after an accepted connection, each of which must end it with an error of the protocol.
 fn violations() -> Vec<(&'static str, Vec<u8>)> {
@@ -207,12 +216,16 @@ fn a_suback_that_never_comes_means_a_dead_link() {
 #[test]
 fn an_announced_giant_is_refused_before_a_byte_of_it_arrives() {
     let broker = Broker::listen();
-    let device = Device::start(&config(broker.address()));
+    let mut config = config(broker.address());
+    config
+        .set_reconnect(Duration::from_millis(1), Duration::from_secs(1))
+        .unwrap();
+    let device = Device::start(&config);
     let mut connection = broker.accept(false);
     connection.send(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]);
     let error = device.event(EventKind::Disconnected, 1).error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    // And a giant again and again is no loop without pauses: each costs a longer delay.
+    // And a giant again and again is no loop without pauses: the delays grow.
     let mut delays = Vec::new();
     for n in 2..=5 {
         let mut connection = broker.accept(false);
@@ -355,7 +368,7 @@ fn a_peer_that_cuts_and_acknowledges_as_it_likes_loses_nothing_and_keeps_the_ord
     let seeds = if crate::chaos::soak().is_some() {
         200
     } else {
-        12
+        10
     };
     for seed in 0..seeds {
         capricious(seed);
@@ -369,9 +382,6 @@ fn capricious(seed: u64) {
     let mut config = config(broker.address());
     config.set_clean_session(false);
     config.set_window(1 + draw.below(40) as u16).unwrap();
-    config
-        .set_reconnect(Duration::from_millis(1), Duration::from_millis(4))
-        .unwrap();
     let device = Device::new(&config);
     let tokens: Vec<_> = (0..COUNT)
         .map(|n| device.publish("a", n.to_string().as_bytes()))
@@ -398,7 +408,7 @@ fn capricious(seed: u64) {
         for _ in 0..most {
             connection
                 .0
-                .set_read_timeout(Some(Duration::from_millis(20)))
+                .set_read_timeout(Some(Duration::from_millis(10)))
                 .unwrap();
             if connection.0.peek(&mut [0]).is_err() {
                 break; // all is said, or it waits for acknowledgements that are withheld

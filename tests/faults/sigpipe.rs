@@ -2,6 +2,7 @@
 
 use std::io::{IoSlice, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
 
 use aliot::{Client, Counter, Endpoint, Identity, Qos};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -59,7 +60,10 @@ fn a_connection_that_breaks_while_we_write_does_not_end_the_process() {
     let signal = run_alone(test, "sigpipe-tcp", || {
         set_default();
         let broker = Broker::listen();
-        let client = Client::new(&quick("sigpipe", broker.address().port())).unwrap();
+        let mut config = quick("sigpipe", broker.address().port());
+        let millisecond = Duration::from_millis(1);
+        config.set_reconnect(millisecond, millisecond).unwrap();
+        let client = Client::new(&config).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| publish_while_it_breaks(&client, 100, std::thread::yield_now));
             for n in 0..100 {
@@ -90,6 +94,8 @@ fn a_tls_connection_that_breaks_while_we_write_does_not_end_the_process() {
         endpoint.set_ca_pem(mosquitto.ca_pem.as_bytes()).unwrap();
         let mut config = aliot::Config::new(&identity, &endpoint).unwrap();
         private(&mut config);
+        let millisecond = Duration::from_millis(1);
+        config.set_reconnect(millisecond, millisecond).unwrap();
         let client = Client::new(&config).unwrap();
         let mut connects = 0;
         publish_while_it_breaks(&client, 60, || {

@@ -244,6 +244,41 @@ fn a_cut_during_the_goodbye_is_a_goodbye() {
 }
 
 #[test]
+fn acknowledgements_sent_before_a_reset_count() {
+    for _ in 0..20 {
+        let broker = Broker::listen();
+        let device = Device::start(&config(broker.address()));
+        let mut first = broker.accept(false);
+        let tokens: Vec<_> = (0..50_u8).map(|n| device.publish("a", &[n])).collect();
+        let ids: Vec<u16> = tokens.iter().map(|_| first.expect_publish().id).collect();
+        let acks = ids
+            .iter()
+            .flat_map(|id| [0x40, 2, (id >> 8) as u8, *id as u8]);
+        first.send(&acks.collect::<Vec<u8>>());
+        first.reset();
+        device.event(EventKind::Disconnected, 1);
+        let said = device.said();
+        let lost = said.iter().position(
+            |said| matches!(said, Said::Event(event) if event.kind == EventKind::Disconnected),
+        );
+        let before = said.iter().take(lost.unwrap());
+        let completed = before.filter(|said| matches!(said, Said::Completion(_)));
+        assert_eq!(
+            completed.count(),
+            50,
+            "they complete before the disconnection is told"
+        );
+        let mut second = broker.accept(false);
+        device.publish("a", b"next");
+        assert_eq!(
+            second.expect_publish().payload,
+            b"next",
+            "nothing is sent again"
+        );
+    }
+}
+
+#[test]
 fn a_peer_that_closes_only_its_half_has_closed() {
     let broker = Broker::listen();
     let device = Device::start(&config(broker.address()));

@@ -62,6 +62,7 @@ impl Mosquitto {
     }
 
     /// Kills it and starts it again on the same ports, without its memory.
+    #[allow(dead_code, reason = "the fault tests restart it")]
     pub(crate) fn restart(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
