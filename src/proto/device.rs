@@ -181,6 +181,7 @@ impl<H: Clone> Device<H> {
             ));
         }
         self.session.start(now);
+        self.brief = 0;
         Ok(())
     }
 
@@ -614,6 +615,9 @@ impl<H: Clone> Device<H> {
 
     /// When [`Device::handle_timeout`] wants to be called, if nothing else happens before.
     pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
+        if self.leaving.is_some() {
+            return self.leaving;
+        }
         let keep_alive = self.keep_alive.as_ref();
         let may_send = keep_alive.and_then(|_| self.outbox.poll_fill(now));
         let deadlines = [
@@ -623,7 +627,6 @@ impl<H: Clone> Device<H> {
             may_send.filter(|&at| at > now),
             self.outbox.next_expiry(),
             self.drain,
-            self.leaving,
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -632,15 +635,19 @@ impl<H: Clone> Device<H> {
     pub fn handle_timeout(&mut self, now: Duration, budget: &mut Budget) {
         self.outbox.handle_timeout(now, &mut self.fallout);
         self.emit_fallout();
+        if let Some(until) = self.leaving {
+            // A peer that takes no goodbye, be it DISCONNECT or close_notify, is left without one.
+            // No other deadline counts any more.
+            if until <= now {
+                self.closing = Some(Closing::Asked);
+                self.action = Some(Action::Hangup);
+            }
+            return;
+        }
         if self.closing.is_some() {
             return;
         }
         self.handle_drain(now);
-        if self.leaving.is_some_and(|until| until <= now) {
-            self.closing = Some(Closing::Asked);
-            self.action = Some(Action::Hangup);
-            return;
-        }
         if self.session.is_overdue(now) {
             let timeout = self.session.connect_timeout();
             return self.fail(Error::new(
@@ -654,6 +661,7 @@ impl<H: Clone> Device<H> {
             self.action = Some(Action::Dial);
             self.emit(Event::new(EventKind::Connecting));
         }
+        // The drain may just have said DISCONNECT: nothing follows that.
         if self.leaving.is_none()
             && let Some(keep_alive) = &mut self.keep_alive
         {
@@ -844,5 +852,7 @@ fn refusal(code: u8) -> Error {
     Error::new(kind, Stage::Platform, text)
 }
 
+#[cfg(test)]
+mod tests_goodbye;
 #[cfg(test)]
 mod tests_normative;

@@ -123,15 +123,15 @@ fn config(seed: u64) -> Config {
     config.set_payload_limit(200).unwrap();
     config.set_topic_limit(64).unwrap();
     config.set_connects_per_minute(Some(BUDGET as u32)).unwrap();
-    config.set_clean_session(seed % 2 == 0);
+    config.set_clean_session(seed.is_multiple_of(2));
     config.set_window(1 + (seed % 7) as u16 * 3).unwrap();
     config.set_outbox_limit(MAX_OPERATIONS, MAX_BYTES).unwrap();
     config.set_inbox_limit(5, 2000).unwrap();
     config.set_filters_per_packet(3).unwrap();
     config
-        .set_keep_alive_s(if seed % 5 == 0 { 0 } else { 30 })
+        .set_keep_alive_s(if seed.is_multiple_of(5) { 0 } else { 30 })
         .unwrap();
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         config.set_outbox_policy(OutboxPolicy::DropOldest);
     }
     if seed % 4 == 1 {
