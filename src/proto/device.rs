@@ -585,8 +585,7 @@ impl<H: Clone> Device<H> {
         let brief = now.saturating_sub(since) < self.config.profile().stable_after;
         match (brief, error.kind()) {
             (true, ErrorKind::ClosedByPeer) => self.brief = self.brief.saturating_add(1),
-            (true, _) => {}
-            (false, _) => self.brief = 0,
+            _ => self.brief = 0,
         }
         let how = if kicked {
             format!("as announced on {KICK_TOPIC}")

@@ -461,6 +461,8 @@ fn a_server_that_accepts_and_drops_meets_growing_delays() {
     config
         .set_reconnect(Duration::from_millis(4), hour)
         .unwrap();
+    // Three such ends in a row look like a rival with the same identity; this one fights.
+    config.set_take_over_policy(aliot::TakeOverPolicy::Fight);
     let device = Device::start(&config);
     let mut least = Duration::from_millis(2);
     for n in 1..=8 {
