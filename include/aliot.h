@@ -211,22 +211,48 @@ typedef enum aliot_state {
     ALIOT_STATE_STOPPING = 4,
 } aliot_state;
 
-/** What a client counts since it was created, or, for the outbox, holds now. */
+/** What a client counts since it was created, or holds now. */
 typedef enum aliot_counter {
     /** Connections that the platform accepted. */
     ALIOT_COUNTER_CONNECTS = 1,
-    /** Messages that aliot_client_publish accepted. */
+    /** Messages accepted by aliot_client_publish. */
     ALIOT_COUNTER_MESSAGES_SENT = 2,
     /** Messages that arrived. */
     ALIOT_COUNTER_MESSAGES_RECEIVED = 3,
     /** Of those, the ones that matched no subscription. */
     ALIOT_COUNTER_MESSAGES_UNROUTED = 4,
-    /** Messages of QoS 0 that were lost: callbacks too slow, or the client ended. */
+    /** Messages of QoS 0 that were dropped: callbacks too slow, or the client ended. */
     ALIOT_COUNTER_MESSAGES_DROPPED = 5,
     /** Operations accepted and not completed, now. */
     ALIOT_COUNTER_OUTBOX_OPERATIONS = 6,
-    /** Bytes that those take up, now. */
+    /** Bytes they are charged with, now. */
     ALIOT_COUNTER_OUTBOX_BYTES = 7,
+    /** Attempts to connect. */
+    ALIOT_COUNTER_ATTEMPTS = 8,
+    /** Attempts that failed. */
+    ALIOT_COUNTER_CONNECT_FAILURES = 9,
+    /** Connections that ended because the network or TLS broke them. */
+    ALIOT_COUNTER_LOST_TO_NETWORK = 10,
+    /** Connections that the peer closed. */
+    ALIOT_COUNTER_LOST_TO_PEER = 11,
+    /** Connections that went silent: no PINGRESP, no acknowledgement, no byte taken. */
+    ALIOT_COUNTER_LOST_TO_SILENCE = 12,
+    /** Connections on which the peer broke the protocol. */
+    ALIOT_COUNTER_LOST_TO_PROTOCOL = 13,
+    /** Connections that another one with this identity replaced. */
+    ALIOT_COUNTER_LOST_TO_TAKE_OVER = 14,
+    /** Connections closed because callbacks were too slow for QoS 1. */
+    ALIOT_COUNTER_LOST_TO_OVERFLOW = 15,
+    /** QoS 1 messages that the platform acknowledged. */
+    ALIOT_COUNTER_MESSAGES_ACKNOWLEDGED = 16,
+    /** Bytes of MQTT that sockets took. */
+    ALIOT_COUNTER_BYTES_SENT = 17,
+    /** Bytes of MQTT that arrived in whole packets. */
+    ALIOT_COUNTER_BYTES_RECEIVED = 18,
+    /** Microseconds from the last PINGREQ to its PINGRESP; 0 before the first. */
+    ALIOT_COUNTER_PING_ROUND_TRIP_US = 19,
+    /** Bytes that wait for callbacks, now. */
+    ALIOT_COUNTER_INBOX_BYTES = 20,
 } aliot_counter;
 
 /** How important a log record is. Each level includes the ones before it. */
@@ -239,7 +265,7 @@ typedef enum aliot_log_level {
     ALIOT_LOG_LEVEL_WARN = 2,
     /** A connection came or went. */
     ALIOT_LOG_LEVEL_INFO = 3,
-    /** Everything else; still never a secret or a payload. */
+    /** Each packet, with the beginning of its payload unless the platform sends secrets there. */
     ALIOT_LOG_LEVEL_DEBUG = 4,
 } aliot_log_level;
 
@@ -362,6 +388,8 @@ typedef struct aliot_log_record {
     const char *target;
     /** The line, without a line feed and without a secret. */
     const char *text;
+    /** When it was logged: milliseconds since 1970, UTC, by the device's clock. */
+    uint64_t time_ms;
 } aliot_log_record;
 
 /** Receives the events of a client. */

@@ -47,9 +47,10 @@ fn members_stay_where_they_are() {
         offset_of!(aliot_log_record, level),
         offset_of!(aliot_log_record, target),
         offset_of!(aliot_log_record, text),
+        offset_of!(aliot_log_record, time_ms),
         size_of::<aliot_log_record>(),
     ];
-    assert_eq!(record, [0, 8, 16, 24]);
+    assert_eq!(record, [0, 8, 16, 24, 32]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::dial::{Target, dial};
 use super::dispatch::panic_text;
 use super::hub::Hub;
 use super::link::Link;
+use super::trace;
 use crate::log::{Level, log};
 use crate::proto::codec::{self, Malformed, Packet};
 use crate::proto::device::Action;
@@ -207,6 +208,10 @@ impl Driver {
                 return Poll::Pending;
             }
             core.device.poll_transmit(&mut self.chunk, now);
+            drop(core);
+            if trace::is_on() {
+                self.chunk.rest().into_iter().for_each(trace::sent);
+            }
         }
         let mut progress = false;
         while !self.chunk.is_done() {
@@ -272,12 +277,15 @@ impl Driver {
     }
 
     fn handle_inbound(&mut self, now: Duration) {
+        let before = self.inbound.len();
         let split = self.split();
+        let received = before - self.inbound.len();
         if self.inbound.is_empty() {
             // The messages cut from it hold the memory as long as they need it.
             self.inbound = BytesMut::new();
         }
         let mut core = self.hub.lock();
+        core.device.count_received(received);
         if self.packets.is_empty() {
             core.device.handle_received(now);
         } else {
@@ -292,7 +300,11 @@ impl Driver {
     fn split(&mut self) -> Result<(), Malformed> {
         let max_len = self.hub.max_packet_len();
         while let Some((frame, header_len)) = codec::split(&mut self.inbound, max_len)? {
-            self.packets.push_back(codec::decode(frame, header_len)?);
+            let packet = codec::decode(frame, header_len)?;
+            if trace::is_on() {
+                trace::received(&packet);
+            }
+            self.packets.push_back(packet);
         }
         Ok(())
     }

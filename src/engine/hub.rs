@@ -9,11 +9,12 @@ use super::clock;
 use super::dispatch::{Work, in_callback};
 use super::mailbox::{Mailbox, MessageHandler, Shared};
 use super::runtime::Runtime;
+use crate::log::{Level, enabled, log};
 use crate::proto::budget::Budget;
 use crate::proto::codec::MAX_FIXED_HEADER;
 use crate::proto::config::Config;
-use crate::proto::device::Device;
-use crate::proto::event::State;
+use crate::proto::device::{Device, Output};
+use crate::proto::event::{Event, EventKind, State};
 use crate::{Error, ErrorKind, Stage};
 
 /// What the lock protects.
@@ -59,6 +60,8 @@ pub(crate) struct Hub {
     pub(crate) mailbox: Mailbox,
     runtime: Runtime,
     max_packet_len: usize,
+    /// What the log calls the client.
+    name: String,
 }
 
 /// One budget for each identity of the process, whatever clients come and go with it.
@@ -91,6 +94,7 @@ fn budget_of(config: &Config) -> Arc<Mutex<Budget>> {
 impl Hub {
     pub(crate) fn new(config: Config, runtime: Runtime) -> Self {
         let max_packet_len = config.profile().packet_len() + MAX_FIXED_HEADER;
+        let name = config.identity().budget_key();
         Self {
             core: Mutex::new(Core {
                 budget: budget_of(&config),
@@ -104,6 +108,7 @@ impl Hub {
             mailbox: Mailbox::default(),
             runtime,
             max_packet_len,
+            name,
         }
     }
 
@@ -126,9 +131,39 @@ impl Hub {
         if core.waiters > 0 {
             self.changed.notify_all();
         }
-        if !core.device.outputs().is_empty() && self.mailbox.push(core.device.outputs()) {
+        if core.device.outputs().is_empty() {
+            return;
+        }
+        if enabled(Level::Warn) {
+            for output in core.device.outputs().iter() {
+                if let Output::Event(event) = output {
+                    self.log(event);
+                }
+            }
+        }
+        if self.mailbox.push(core.device.outputs()) {
             self.schedule();
         }
+    }
+
+    fn log(&self, event: &Event) {
+        let level = match event.kind {
+            EventKind::Connecting => Level::Debug,
+            _ if event.error.is_some() => Level::Warn,
+            EventKind::MessagesDropped => Level::Warn,
+            _ => Level::Info,
+        };
+        let kind = event.kind.name();
+        let retry = event.retry_in.map_or(String::new(), |delay| {
+            format!("; next attempt in {} ms", delay.as_millis())
+        });
+        let colon = if event.text.is_empty() { "" } else { ": " };
+        let (name, text) = (&self.name, &event.text);
+        log(
+            level,
+            "session",
+            format_args!("{name} {kind}{colon}{text}{retry}"),
+        );
     }
 
     pub(crate) fn schedule(self: &Arc<Self>) {

@@ -1,6 +1,7 @@
 //! A client's mailbox: what is on its way to the application, in order, and its delivery.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::dispatch::run_callback;
@@ -40,7 +41,7 @@ pub(crate) type Shared<T> = Arc<Mutex<T>>;
 const TURN: usize = 256;
 
 /// The handlers that are not bound to a subscription.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Handlers {
     pub(crate) event: Option<Shared<EventHandler>>,
     pub(crate) completion: Option<Shared<CompletionHandler>>,
@@ -54,6 +55,8 @@ pub(crate) type Outputs = VecDeque<Output<Shared<MessageHandler>>>;
 pub(crate) struct Mailbox {
     state: Mutex<State>,
     idle: Condvar,
+    /// Only the last completions and releases are delivered any more. Written under the lock.
+    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -66,8 +69,6 @@ struct State {
     scheduled: bool,
     /// Being delivered.
     running: bool,
-    /// Only completions are delivered any more.
-    ended: bool,
 }
 
 /// What has been delivered, for the device.
@@ -87,7 +88,7 @@ impl Mailbox {
     /// Takes all of `outputs`. Returns whether the client must be scheduled.
     pub(crate) fn push(&self, outputs: &mut Outputs) -> bool {
         let mut state = lock(&self.state);
-        if state.ended {
+        if self.is_ended() {
             // The driver still says goodbye; nobody listens to that any more.
             outputs.retain(|output| matches!(output, Output::Completion(_)));
         }
@@ -117,25 +118,28 @@ impl Mailbox {
             return (delivered, false);
         }
         state.running = true;
-        if state.ended {
+        if self.is_ended() {
             return (delivered, self.finish(state));
         }
         let mut batch = std::mem::take(&mut state.queue);
         let replaced = std::mem::take(&mut state.replaced);
+        let handlers = state.handlers.clone();
         drop(state);
         drop_handlers(replaced);
         while delivered.callbacks < TURN
             && let Some(output) = batch.pop_front()
         {
-            self.deliver_one(output, &mut delivered);
-            if lock(&self.state).ended {
+            deliver_one(output, &handlers, &mut delivered);
+            if self.is_ended() {
                 break;
             }
         }
+        // The mailbox has them still; these are never the last.
+        drop(handlers);
         let mut state = lock(&self.state);
         batch.append(&mut state.queue);
         state.queue = batch;
-        if state.ended {
+        if self.is_ended() {
             return (delivered, self.finish(state));
         }
         state.running = false;
@@ -148,7 +152,7 @@ impl Mailbox {
 
     /// Whether only the last completions and releases are left.
     pub(crate) fn is_ended(&self) -> bool {
-        lock(&self.state).ended
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Nothing but completions is delivered from now on. With `wait`, a callback that is running
@@ -156,7 +160,7 @@ impl Mailbox {
     /// where callbacks run. Returns whether the client must be scheduled.
     pub(crate) fn end(&self, wait: bool) -> bool {
         let mut state = lock(&self.state);
-        state.ended = true;
+        self.ended.store(true, Ordering::Release);
         if !wait {
             return !state.running && !std::mem::replace(&mut state.scheduled, true);
         }
@@ -183,7 +187,7 @@ impl Mailbox {
                 Output::Release(handler) => handlers.push(handler),
                 Output::Message {
                     handlers: shared, ..
-                } => handlers.extend(shared),
+                } => handlers.extend_from_slice(shared.as_slice()),
                 Output::Event(_) => {}
             }
         }
@@ -206,52 +210,45 @@ impl Mailbox {
         self.idle.notify_all();
         again
     }
+}
 
-    fn deliver_one(&self, output: Output<Shared<MessageHandler>>, delivered: &mut Delivered) {
-        delivered.callbacks += 1;
-        match output {
-            Output::Event(event) => {
-                let handler = lock(&self.state).handlers.event.clone();
-                if let Some(handler) = handler {
-                    run_callback(|| lock(&handler)(&event));
-                }
+fn deliver_one(output: Output<Shared<MessageHandler>>, to: &Handlers, delivered: &mut Delivered) {
+    delivered.callbacks += 1;
+    match output {
+        Output::Event(event) => {
+            if let Some(handler) = &to.event {
+                run_callback(|| lock(handler)(&event));
             }
-            Output::Completion(completion) => {
-                let handler = lock(&self.state).handlers.completion.clone();
-                complete(handler.as_ref(), &completion);
-            }
-            Output::Message {
-                handlers,
-                publish,
-                connection,
-            } => {
-                self.deliver_message(&handlers, &publish);
-                delivered.bytes += Inbox::charge(publish.wire_len());
-                delivered
-                    .acks
-                    .extend(publish.id().map(|id| (connection, id)));
-            }
-            Output::Release(handler) => run_callback(|| drop(handler)),
         }
+        Output::Completion(completion) => complete(to.completion.as_ref(), &completion),
+        Output::Message {
+            handlers,
+            publish,
+            connection,
+        } => {
+            let handlers = match (handlers.as_slice(), &to.message) {
+                ([], Some(unrouted)) => std::slice::from_ref(unrouted),
+                (handlers, _) => handlers,
+            };
+            deliver_message(handlers, &publish);
+            delivered.bytes += Inbox::charge(publish.wire_len());
+            let ack = publish.id().map(|id| (connection, id));
+            delivered.acks.extend(ack);
+        }
+        Output::Release(handler) => run_callback(|| drop(handler)),
     }
+}
 
-    fn deliver_message(&self, handlers: &[Shared<MessageHandler>], publish: &Publish) {
-        let message = Message {
-            topic: publish.topic(),
-            payload: publish.payload(),
-            qos: publish.qos(),
-            duplicate: publish.duplicate(),
-            retained: publish.retained(),
-        };
-        for handler in handlers {
-            run_callback(|| lock(handler)(&message));
-        }
-        if handlers.is_empty() {
-            let handler = lock(&self.state).handlers.message.clone();
-            if let Some(handler) = handler {
-                run_callback(|| lock(&handler)(&message));
-            }
-        }
+fn deliver_message(handlers: &[Shared<MessageHandler>], publish: &Publish) {
+    let message = Message {
+        topic: publish.topic(),
+        payload: publish.payload(),
+        qos: publish.qos(),
+        duplicate: publish.duplicate(),
+        retained: publish.retained(),
+    };
+    for handler in handlers {
+        run_callback(|| lock(handler)(&message));
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod roots;
 pub(crate) mod runtime;
 pub(crate) mod tls;
 mod tls_error;
+mod trace;
 
 #[cfg(test)]
 mod testing;

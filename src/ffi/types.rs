@@ -123,24 +123,50 @@ pub enum aliot_state {
     Stopping = 4,
 }
 
-/// What a client counts since it was created, or, for the outbox, holds now.
+/// What a client counts since it was created, or holds now.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum aliot_counter {
     /// Connections that the platform accepted.
     Connects = 1,
-    /// Messages that aliot_client_publish accepted.
+    /// Messages accepted by aliot_client_publish.
     MessagesSent = 2,
     /// Messages that arrived.
     MessagesReceived = 3,
     /// Of those, the ones that matched no subscription.
     MessagesUnrouted = 4,
-    /// Messages of QoS 0 that were lost: callbacks too slow, or the client ended.
+    /// Messages of QoS 0 that were dropped: callbacks too slow, or the client ended.
     MessagesDropped = 5,
     /// Operations accepted and not completed, now.
     OutboxOperations = 6,
-    /// Bytes that those take up, now.
+    /// Bytes they are charged with, now.
     OutboxBytes = 7,
+    /// Attempts to connect.
+    Attempts = 8,
+    /// Attempts that failed.
+    ConnectFailures = 9,
+    /// Connections that ended because the network or TLS broke them.
+    LostToNetwork = 10,
+    /// Connections that the peer closed.
+    LostToPeer = 11,
+    /// Connections that went silent: no PINGRESP, no acknowledgement, no byte taken.
+    LostToSilence = 12,
+    /// Connections on which the peer broke the protocol.
+    LostToProtocol = 13,
+    /// Connections that another one with this identity replaced.
+    LostToTakeOver = 14,
+    /// Connections closed because callbacks were too slow for QoS 1.
+    LostToOverflow = 15,
+    /// QoS 1 messages that the platform acknowledged.
+    MessagesAcknowledged = 16,
+    /// Bytes of MQTT that sockets took.
+    BytesSent = 17,
+    /// Bytes of MQTT that arrived in whole packets.
+    BytesReceived = 18,
+    /// Microseconds from the last PINGREQ to its PINGRESP; 0 before the first.
+    PingRoundTripUs = 19,
+    /// Bytes that wait for callbacks, now.
+    InboxBytes = 20,
 }
 
 /// How important a log record is. Each level includes the ones before it.
@@ -155,7 +181,7 @@ pub enum aliot_log_level {
     Warn = 2,
     /// A connection came or went.
     Info = 3,
-    /// Everything else; still never a secret or a payload.
+    /// Each packet, with the beginning of its payload unless the platform sends secrets there.
     Debug = 4,
 }
 
@@ -248,26 +274,31 @@ pub(super) fn log_level(number: aliot_log_level_raw) -> Result<Level, Failure> {
 }
 
 pub(super) fn counter(number: aliot_counter_raw) -> Result<Counter, Failure> {
+    use aliot_counter as Raw;
     let table = [
-        (aliot_counter::Connects as u32, Counter::Connects),
-        (aliot_counter::MessagesSent as u32, Counter::MessagesSent),
+        (Raw::Connects as u32, Counter::Connects),
+        (Raw::MessagesSent as u32, Counter::MessagesSent),
+        (Raw::MessagesReceived as u32, Counter::MessagesReceived),
+        (Raw::MessagesUnrouted as u32, Counter::MessagesUnrouted),
+        (Raw::MessagesDropped as u32, Counter::MessagesDropped),
+        (Raw::OutboxOperations as u32, Counter::OutboxOperations),
+        (Raw::OutboxBytes as u32, Counter::OutboxBytes),
+        (Raw::Attempts as u32, Counter::Attempts),
+        (Raw::ConnectFailures as u32, Counter::ConnectFailures),
+        (Raw::LostToNetwork as u32, Counter::LostToNetwork),
+        (Raw::LostToPeer as u32, Counter::LostToPeer),
+        (Raw::LostToSilence as u32, Counter::LostToSilence),
+        (Raw::LostToProtocol as u32, Counter::LostToProtocol),
+        (Raw::LostToTakeOver as u32, Counter::LostToTakeOver),
+        (Raw::LostToOverflow as u32, Counter::LostToOverflow),
         (
-            aliot_counter::MessagesReceived as u32,
-            Counter::MessagesReceived,
+            Raw::MessagesAcknowledged as u32,
+            Counter::MessagesAcknowledged,
         ),
-        (
-            aliot_counter::MessagesUnrouted as u32,
-            Counter::MessagesUnrouted,
-        ),
-        (
-            aliot_counter::MessagesDropped as u32,
-            Counter::MessagesDropped,
-        ),
-        (
-            aliot_counter::OutboxOperations as u32,
-            Counter::OutboxOperations,
-        ),
-        (aliot_counter::OutboxBytes as u32, Counter::OutboxBytes),
+        (Raw::BytesSent as u32, Counter::BytesSent),
+        (Raw::BytesReceived as u32, Counter::BytesReceived),
+        (Raw::PingRoundTripUs as u32, Counter::PingRoundTripUs),
+        (Raw::InboxBytes as u32, Counter::InboxBytes),
     ];
     choose("counter", "aliot_counter", number, &table)
 }

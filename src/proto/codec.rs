@@ -118,6 +118,12 @@ pub fn first_packet_len(packets: &[u8]) -> Option<usize> {
     None
 }
 
+/// Length of the fixed header of a packet that the library encoded itself.
+pub fn header_len(packet: &[u8]) -> usize {
+    let lengths = packet.iter().skip(1).take_while(|&&byte| byte & 0x80 != 0);
+    2 + lengths.count()
+}
+
 /// Appends a PUBACK.
 pub fn encode_puback(out: &mut BytesMut, id: u16) {
     out.put_u8(PUBACK << 4);

@@ -28,7 +28,7 @@ use super::inbox::Inbox;
 use super::keepalive::{KeepAlive, Silence, Verdict};
 use super::outbox::{Chunk, Fallout, Outbox};
 use super::qos::Qos;
-use super::routes::Routes;
+use super::routes::{Handlers, Routes};
 use super::session::{Phase, Session};
 use crate::{Error, ErrorKind, Stage};
 
@@ -56,7 +56,7 @@ pub enum Output<H> {
     /// A message arrived.
     Message {
         /// Who asked for it; nobody if the platform pushed it unasked.
-        handlers: Vec<H>,
+        handlers: Handlers<H>,
         /// The message.
         publish: Publish,
         /// The connection it came on, for [`Device::handle_delivered`].
@@ -69,16 +69,40 @@ pub enum Output<H> {
 /// Sums since the client was created.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
+    /// Attempts to connect.
+    pub attempts: u64,
+    /// Attempts that failed.
+    pub failures: u64,
     /// Accepted connections.
     pub connects: u64,
+    /// Connections that ended because the network broke them.
+    pub lost_network: u64,
+    /// Connections that the peer closed.
+    pub lost_closed: u64,
+    /// Connections that went silent.
+    pub lost_silent: u64,
+    /// Connections on which the peer broke the protocol.
+    pub lost_protocol: u64,
+    /// Connections that another one with this identity replaced.
+    pub lost_taken_over: u64,
+    /// Connections closed because callbacks were too slow.
+    pub lost_overflow: u64,
     /// Messages accepted by publish.
     pub published: u64,
+    /// QoS 1 messages that the platform acknowledged.
+    pub acknowledged: u64,
     /// Messages that arrived.
     pub received: u64,
     /// Of those, the ones that matched no subscription.
     pub unrouted: u64,
     /// Messages dropped, either way.
     pub dropped: u64,
+    /// Bytes of MQTT that the socket took.
+    pub bytes_sent: u64,
+    /// Bytes of MQTT that arrived in whole packets.
+    pub bytes_received: u64,
+    /// Time from the last PINGREQ to its PINGRESP.
+    pub ping_round_trip: Duration,
 }
 
 /// Why the link is being closed.
@@ -156,6 +180,11 @@ impl<H: Clone> Device<H> {
         self.counters
     }
 
+    /// Bytes that wait for callbacks.
+    pub fn inbox_level(&self) -> usize {
+        self.inbox.level()
+    }
+
     /// Operations and bytes in the outbox.
     pub fn outbox_level(&self) -> (usize, usize) {
         (self.outbox.operations(), self.outbox.bytes())
@@ -201,6 +230,11 @@ impl<H: Clone> Device<H> {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.handle_received(now);
         }
+    }
+
+    /// This many bytes of whole packets have arrived.
+    pub fn count_received(&mut self, bytes: usize) {
+        self.counters.bytes_received += bytes as u64;
     }
 
     /// The peer broke the protocol.
@@ -283,6 +317,7 @@ impl<H: Clone> Device<H> {
         if self.session.handle_timeout(now, budget) {
             self.stage = Stage::Resolve;
             self.action = Some(Action::Dial);
+            self.counters.attempts += 1;
             self.emit(Event::new(EventKind::Connecting));
         }
         // The drain may just have said DISCONNECT: nothing follows that.
@@ -354,6 +389,7 @@ impl<H: Clone> Device<H> {
             // It was the CONNECT, with the password in it.
             chunk.head.as_mut().zeroize();
         }
+        self.counters.bytes_sent += chunk.len() as u64;
         self.outbox.handle_written(chunk, &mut self.fallout);
         self.emit_fallout();
         if let Some(keep_alive) = &mut self.keep_alive {

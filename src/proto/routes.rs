@@ -16,6 +16,29 @@ pub struct Route<H> {
     pub handler: H,
 }
 
+/// The handlers of one message. Most have one, and cost no allocation.
+#[derive(Clone, Debug, Default)]
+pub enum Handlers<H> {
+    /// Nobody asked for it.
+    #[default]
+    None,
+    /// One subscription did.
+    One(H),
+    /// Several did, the oldest first.
+    Many(Vec<H>),
+}
+
+impl<H> Handlers<H> {
+    /// Each of them.
+    pub fn as_slice(&self) -> &[H] {
+        match self {
+            Self::None => &[],
+            Self::One(handler) => std::slice::from_ref(handler),
+            Self::Many(handlers) => handlers,
+        }
+    }
+}
+
 /// The subscriptions of one client, in the order in which they were first made.
 ///
 /// Finding the handlers of a topic costs one hash lookup for all filters without wildcards, and for
@@ -27,6 +50,8 @@ pub struct Routes<H: Clone> {
     by_filter: HashMap<String, u64>,
     wildcards: Trie,
     next_age: u64,
+    /// Matching routes of the message at hand; kept for its memory.
+    found: Vec<u64>,
 }
 
 impl<H: Clone> Default for Routes<H> {
@@ -43,6 +68,7 @@ impl<H: Clone> Routes<H> {
             by_filter: HashMap::new(),
             wildcards: Trie::new(),
             next_age: 0,
+            found: Vec::new(),
         }
     }
 
@@ -92,26 +118,28 @@ impl<H: Clone> Routes<H> {
         self.routes.get(age).map(|(_, route)| route)
     }
 
-    /// Appends the handlers of all routes that match `topic` to `out`, oldest route first.
+    /// The handlers of all routes that match `topic`, oldest route first.
     ///
     /// Source: MQTT 3.1.1, 4.7.
-    pub fn matches(&self, topic: &str, out: &mut Vec<H>) {
+    pub fn matches(&mut self, topic: &str) -> Handlers<H> {
         // A topic with wildcard characters breaks MQTT, but must not find a route by its filter.
         let literal = if topic.contains(['+', '#']) {
             None
         } else {
             self.by_filter.get(topic).copied()
         };
-        // Without wildcard routes, or if none matches, nothing is allocated here.
-        let mut ages = Vec::new();
-        self.wildcards.matches(topic, &mut ages);
-        if ages.is_empty() {
-            out.extend(literal.and_then(|age| self.handler(age)));
-            return;
+        self.found.clear();
+        self.wildcards.matches(topic, &mut self.found);
+        self.found.extend(literal);
+        match *self.found {
+            [] => Handlers::None,
+            [age] => self.handler(age).map_or(Handlers::None, Handlers::One),
+            _ => {
+                self.found.sort_unstable();
+                let handlers = self.found.iter().filter_map(|&age| self.handler(age));
+                Handlers::Many(handlers.collect())
+            }
         }
-        ages.extend(literal);
-        ages.sort_unstable();
-        out.extend(ages.into_iter().filter_map(|age| self.handler(age)));
     }
 
     fn handler(&self, age: u64) -> Option<H> {

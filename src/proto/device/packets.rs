@@ -46,7 +46,9 @@ impl<H: Clone> Device<H> {
                 }
                 (_, Packet::PingResp) => {
                     if let Some(keep_alive) = &mut self.keep_alive {
-                        keep_alive.handle_pingresp(now);
+                        let round_trip = keep_alive.handle_pingresp(now);
+                        self.counters.ping_round_trip =
+                            round_trip.unwrap_or(self.counters.ping_round_trip);
                     }
                 }
             }
@@ -90,7 +92,10 @@ impl<H: Clone> Device<H> {
         match self.outbox.handle_ack(id, kind) {
             // Unsolicited and repeated acknowledgements are tolerated.
             Ok(None) => return false,
-            Ok(Some(Acknowledged::Publish(token))) => self.complete(token, Ok(None)),
+            Ok(Some(Acknowledged::Publish(token))) => {
+                self.counters.acknowledged += 1;
+                self.complete(token, Ok(None));
+            }
             Ok(Some(Acknowledged::Filters(ops))) => self.handle_filters(ops, codes),
             Ok(Some(Acknowledged::Nothing)) => {}
             Err(reason) => self.fail_protocol(reason),
@@ -148,9 +153,8 @@ impl<H: Clone> Device<H> {
             self.counters.dropped += 1;
             return;
         }
-        let mut handlers = Vec::new();
-        self.routes.matches(publish.topic(), &mut handlers);
-        self.counters.unrouted += u64::from(handlers.is_empty());
+        let handlers = self.routes.matches(publish.topic());
+        self.counters.unrouted += u64::from(handlers.as_slice().is_empty());
         self.outputs.push_back(Output::Message {
             handlers,
             publish,

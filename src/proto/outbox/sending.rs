@@ -34,9 +34,14 @@ impl Chunk {
         self.written += len;
     }
 
+    /// All of its bytes.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.direct.len()
+    }
+
     /// Whether the socket took everything.
     pub fn is_done(&self) -> bool {
-        self.written >= self.head.len() + self.direct.len()
+        self.written >= self.len()
     }
 
     /// Whether there is anything in it.
