@@ -231,7 +231,26 @@ impl Client {
         want_token: bool,
     ) -> Result<Option<Token>, Error> {
         self.hub
-            .call(|device, _| device.publish(topic, payload, qos, want_token))
+            .call(|device, _| device.publish(topic, payload, qos, want_token, None))
+    }
+
+    /// As [`Client::publish`] with QoS 1, for a message that is of no use later than `lifetime`
+    /// from now. If it has not been acknowledged by then it completes as
+    /// [`ErrorKind::Expired`]: it may have been delivered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::publish`].
+    pub fn publish_expiring(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        lifetime: Duration,
+    ) -> Result<Option<Token>, Error> {
+        self.hub.call(|device, now| {
+            let expires = Some(now.saturating_add(lifetime));
+            device.publish(topic, payload, Qos::AtLeastOnce, true, expires)
+        })
     }
 
     /// Sends matching messages to a handler, now and after every reconnect. `make` is called only

@@ -60,6 +60,8 @@ pub enum ErrorKind {
     /// The message's own deadline passed before the platform acknowledged it. It may have been
     /// delivered.
     Expired,
+    /// The message was dropped to make room for newer ones, as the outbox policy says.
+    Dropped,
     /// The client is draining and takes nothing new.
     Closing,
     /// The host name could not be resolved.
@@ -127,6 +129,7 @@ impl ErrorKind {
             | Self::Cancelled
             | Self::WouldDeadlock
             | Self::Expired
+            | Self::Dropped
             | Self::Closing
             | Self::TlsConfig
             | Self::TlsHandshake

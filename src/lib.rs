@@ -24,6 +24,7 @@
 mod client;
 mod engine;
 mod error;
+pub mod ffi;
 mod log;
 pub(crate) mod proto;
 mod secret;
@@ -35,7 +36,7 @@ pub use engine::runtime::{Dispatch, Runtime};
 pub use error::{Error, ErrorKind, Stage};
 pub use log::{Level, Record, Sink, enabled, set_sink};
 pub use proto::backoff::Backoff;
-pub use proto::config::Config;
+pub use proto::config::{Config, OutboxPolicy, TakeOverPolicy};
 pub use proto::credentials::Credentials;
 pub use proto::endpoint::{Endpoint, Trust};
 pub use proto::event::{Completion, Event, EventKind, State, Token};

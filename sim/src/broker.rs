@@ -267,3 +267,40 @@ pub(crate) fn take_over(state: &mut State, identity: &Identity, by: &str) -> boo
     state.journal.add(&format!("kicked {quoted}: {by}"));
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use rumqttc::mqttbytes::v4::{Login, Subscribe};
+
+    use super::*;
+    use crate::journal::Journal;
+    use crate::options::LogOutput;
+    use crate::registry::{Registry, Verbatim};
+
+    #[test]
+    fn what_an_older_connection_had_under_way_does_not_touch_the_newer_one() {
+        let mut registry = Registry::default();
+        registry.verbatim.push(Verbatim {
+            client_id: "id".into(),
+            user_name: "user".into(),
+            password: "password".into(),
+            identity: Identity::new("pk", "dn"),
+        });
+        let journal = Journal::new(LogOutput::None, 10).unwrap();
+        let state = State::new(registry, journal, 10);
+        let broker = Broker::new(state, Duration::ZERO, 1.0, Duration::ZERO);
+        let mut connect = Connect::new("id");
+        connect.login = Some(Login::new("user", "password"));
+        let (older, newer) = (Arc::new(Outbox::new()), Arc::new(Outbox::new()));
+        let enter = |outbox| broker.connect(Transport::Tcp, "peer", &connect, outbox);
+        let first = enter(&older).unwrap();
+        let second = enter(&newer).unwrap();
+        let subscribe = Packet::Subscribe(Subscribe::new("/a", QoS::AtMostOnce));
+        assert!(broker.handle(&first, &older, subscribe.clone()).is_err());
+        broker.disconnect(&first, "closed");
+        assert_eq!(broker.handle(&second, &newer, subscribe), Ok(()));
+        let state = broker.lock();
+        let session = &state.sessions[&second.identity];
+        assert!(session.link.is_some() && session.subscriptions == ["/a"]);
+    }
+}

@@ -162,11 +162,8 @@ impl Reader<'_> {
                 last_heard = Instant::now();
             }
             tokio::select! {
-                result = stream.read_buf(&mut self.buffer) => match result {
-                    Ok(0) => return gone(admitted, "the client closed the connection"),
-                    Ok(_) => {}
-                    Err(error) => return gone(admitted, &error.to_string()),
-                },
+                // In this order: what arrives once reading is held must not be read.
+                biased;
                 _ = hold.changed() => {}
                 () = sleep_until(next_check) => {
                     let Some(admitted) = &admitted else {
@@ -178,6 +175,11 @@ impl Reader<'_> {
                     }
                     next_check += self.check_interval();
                 }
+                result = stream.read_buf(&mut self.buffer) => match result {
+                    Ok(0) => return gone(admitted, "the client closed the connection"),
+                    Ok(_) => {}
+                    Err(error) => return gone(admitted, &error.to_string()),
+                },
             }
         }
     }

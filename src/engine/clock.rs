@@ -12,6 +12,11 @@ pub(crate) fn now() -> Duration {
     ORIGIN.get_or_init(Instant::now).elapsed()
 }
 
+/// The instant of a time that [`now`] measures; `None` if it is too far away to ever come.
+pub(crate) fn instant(time: Duration) -> Option<Instant> {
+    ORIGIN.get_or_init(Instant::now).checked_add(time)
+}
+
 /// What the device believes the date to be. Certificates are judged by it, deadlines never.
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()

@@ -17,6 +17,9 @@ use crate::{Error, ErrorKind, Stage};
 pub(crate) trait Work: Send + Sync {
     /// Runs some of them. Returns how many.
     fn run(self: Arc<Self>) -> usize;
+
+    /// Whether the client has been destroyed: what is left are its last completions and releases.
+    fn is_ended(&self) -> bool;
 }
 
 thread_local! {
@@ -121,6 +124,44 @@ impl Dispatcher {
         self.changed.notify_one();
     }
 
+    /// `work` has nothing to run any more. Without this, a runtime that nobody polls would keep a
+    /// destroyed client, and the client its runtime.
+    pub(crate) fn unschedule(&self, work: &Arc<dyn Work>) {
+        let mut state = self.lock();
+        state.ready.retain(|other| !Arc::ptr_eq(other, work));
+        self.clear_signal(&mut state);
+    }
+
+    /// Runs the last callbacks of destroyed clients, for a poll runtime that nobody will poll again.
+    pub(crate) fn run_ended(&self) {
+        if self.signal.is_none() || in_callback() {
+            return;
+        }
+        loop {
+            let mut state = self.lock();
+            let Some(index) = state.ready.iter().position(|work| work.is_ended()) else {
+                return;
+            };
+            let work = state.ready.remove(index);
+            drop(state);
+            if let Some(work) = work {
+                work.run();
+            }
+        }
+    }
+
+    fn clear_signal(&self, state: &mut State) {
+        if let Some((read, _)) = &self.signal
+            && state.ready.is_empty()
+            && std::mem::take(&mut state.signalled)
+        {
+            let mut bytes = [0; 16];
+            while let Err(error) = (&*read).read(&mut bytes)
+                && error.kind() == IoErrorKind::Interrupted
+            {}
+        }
+    }
+
     /// Runs callbacks until [`Dispatcher::close`]: the body of the callback thread.
     pub(crate) fn run_thread(&self) {
         loop {
@@ -156,9 +197,9 @@ impl Dispatcher {
     /// [`ErrorKind::WouldDeadlock`] inside a callback.
     pub(crate) fn poll(&self, timeout: Duration) -> Result<usize, Error> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::InvalidState, Stage::State, text));
-        let Some((read, _)) = &self.signal else {
+        if self.signal.is_none() {
             return refuse("this runtime has a callback thread: there is nothing to poll");
-        };
+        }
         if in_callback() {
             let text = "a callback cannot poll for callbacks";
             return Err(Error::new(ErrorKind::WouldDeadlock, Stage::State, text));
@@ -181,12 +222,7 @@ impl Dispatcher {
             count += work.run();
             state = self.lock();
         }
-        if state.ready.is_empty() && std::mem::take(&mut state.signalled) {
-            let mut bytes = [0; 16];
-            while let Err(error) = (&*read).read(&mut bytes)
-                && error.kind() == IoErrorKind::Interrupted
-            {}
-        }
+        self.clear_signal(&mut state);
         state.polling = false;
         Ok(count)
     }

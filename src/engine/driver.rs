@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 use super::clock;
 use super::dial::{Target, dial};
@@ -203,7 +203,7 @@ impl Driver {
         };
         if self.chunk.is_empty() && !self.flushing {
             let mut core = self.hub.lock();
-            if !core.device.has_transmit() {
+            if !core.device.has_transmit(now) {
                 return Poll::Pending;
             }
             core.device.poll_transmit(&mut self.chunk, now);
@@ -318,11 +318,12 @@ impl Driver {
         let due = {
             let mut core = self.hub.lock();
             let may_write = matches!(self.connection, Connection::Open(_)) && self.chunk.is_empty();
-            if may_write && core.device.has_transmit() {
+            let now = clock::now();
+            if may_write && core.device.has_transmit(now) {
                 return false;
             }
-            let due = core.device.poll_timeout();
-            if due.is_some_and(|due| due <= clock::now()) || core.is_finished() {
+            let due = core.device.poll_timeout(now);
+            if due.is_some_and(|due| due <= now) || core.is_finished() {
                 return false;
             }
             core.waker = Some(cx.waker().clone());
@@ -333,15 +334,13 @@ impl Driver {
 
     /// Sets the timer, unless it rings earlier anyway. `false`: it has rung.
     fn arm(&mut self, due: Duration, cx: &mut Context<'_>) -> bool {
-        if due == Duration::MAX && self.timer.is_none() {
-            return true;
-        }
-        if due < self.timer_at {
-            let deadline = Instant::now() + due.saturating_sub(clock::now());
+        if due < self.timer_at
+            && let Some(deadline) = clock::instant(due)
+        {
             self.timer_at = due;
             match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(deadline),
-                None => self.timer = Some(Box::pin(sleep_until(deadline))),
+                Some(timer) => timer.as_mut().reset(deadline.into()),
+                None => self.timer = Some(Box::pin(sleep_until(deadline.into()))),
             }
         }
         let rung = self

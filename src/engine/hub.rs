@@ -202,8 +202,12 @@ impl Hub {
         if let Some(waker) = waker {
             waker.wake();
         }
-        if self.mailbox.end(!in_callback()) {
+        let wait = !in_callback();
+        if self.mailbox.end(wait) {
             self.schedule();
+        } else if wait {
+            let work = Arc::clone(self) as Arc<dyn Work>;
+            self.runtime.dispatcher().unschedule(&work);
         }
     }
 
@@ -226,7 +230,7 @@ impl Work for Hub {
             core.device
                 .handle_delivered(delivered.bytes, delivered.acks.into_iter());
             self.publish_outputs(&mut core);
-            let wake = core.device.has_transmit();
+            let wake = core.device.has_transmit(clock::now());
             let waker = if wake { core.waker.take() } else { None };
             drop(core);
             if let Some(waker) = waker {
@@ -237,5 +241,9 @@ impl Work for Hub {
             self.schedule();
         }
         delivered.callbacks
+    }
+
+    fn is_ended(&self) -> bool {
+        self.mailbox.is_ended()
     }
 }

@@ -87,6 +87,10 @@ impl Mailbox {
     /// Takes all of `outputs`. Returns whether the client must be scheduled.
     pub(crate) fn push(&self, outputs: &mut Outputs) -> bool {
         let mut state = lock(&self.state);
+        if state.ended {
+            // The driver still says goodbye; nobody listens to that any more.
+            outputs.retain(|output| matches!(output, Output::Completion(_)));
+        }
         if state.queue.is_empty() {
             std::mem::swap(&mut state.queue, outputs);
         } else {
@@ -140,6 +144,11 @@ impl Mailbox {
         drop(state);
         self.idle.notify_all();
         (delivered, again)
+    }
+
+    /// Whether only the last completions and releases are left.
+    pub(crate) fn is_ended(&self) -> bool {
+        lock(&self.state).ended
     }
 
     /// Nothing but completions is delivered from now on. With `wait`, a callback that is running

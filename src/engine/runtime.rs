@@ -103,6 +103,12 @@ impl Runtime {
         self.0.dispatcher.fd()
     }
 
+    /// Runs what a poll runtime still owes to clients that were destroyed in callbacks. For those
+    /// who give the runtime up; does nothing inside a callback and on a runtime with a thread.
+    pub fn finish(&self) {
+        self.0.dispatcher.run_ended();
+    }
+
     pub(crate) fn dispatcher(&self) -> &Dispatcher {
         &self.0.dispatcher
     }

@@ -1,6 +1,9 @@
 //! How a client behaves: checked values only. Ranges and limits are in `config/limits.rs`.
 
 mod limits;
+mod policy;
+
+pub use policy::{OutboxPolicy, TakeOverPolicy};
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -39,6 +42,9 @@ pub struct Config {
     window: u16,
     inbox_messages: u32,
     inbox_bytes: usize,
+    outbox_policy: OutboxPolicy,
+    take_over_policy: TakeOverPolicy,
+    rates: [Option<u32>; 2],
 }
 
 impl Config {
@@ -69,6 +75,9 @@ impl Config {
             window: 100,
             inbox_messages: 100,
             inbox_bytes: 4 << 20,
+            outbox_policy: OutboxPolicy::default(),
+            take_over_policy: TakeOverPolicy::default(),
+            rates: [None; 2],
             profile,
         })
     }

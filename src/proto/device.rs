@@ -3,6 +3,9 @@
 //! `handle_*` takes what happened and the time, `poll_*` gives what to do next. There is no socket,
 //! clock, thread or lock in here: the engine has them, and a test can do without.
 
+#[cfg(test)]
+mod tests_random;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -15,7 +18,7 @@ use super::config::Config;
 use super::event::{Completion, Event, EventKind, State, Token};
 use super::inbox::Inbox;
 use super::keepalive::{KeepAlive, Silence, Verdict};
-use super::outbox::{AckKind, Acknowledged, Chunk, FilterOp, Mark, Outbox};
+use super::outbox::{AckKind, Acknowledged, Chunk, Fallout, FilterOp, Mark, Outbox};
 use super::qos::Qos;
 use super::routes::Routes;
 use super::session::{Phase, Session};
@@ -103,23 +106,19 @@ pub struct Device<H: Clone> {
     /// DISCONNECT is on its way; the link is dropped then.
     leaving: Option<Duration>,
     kicked: bool,
+    /// Connections in a row that the peer closed soon after it had accepted them.
+    brief: u32,
     outputs: VecDeque<Output<H>>,
-    completions: Vec<Completion>,
+    fallout: Fallout,
     counters: Counters,
 }
 
 impl<H: Clone> Device<H> {
     /// A device at rest.
     pub fn new(config: Config) -> Self {
-        let outbox = Outbox::new(
-            config.outbox_operations(),
-            config.outbox_bytes(),
-            config.window(),
-            config.profile().filters_per_packet,
-        );
         Self {
             session: Session::new(&config),
-            outbox,
+            outbox: Outbox::new(&config),
             routes: Routes::new(),
             inbox: Inbox::new(config.inbox_messages(), config.inbox_bytes()),
             keep_alive: None,
@@ -132,8 +131,9 @@ impl<H: Clone> Device<H> {
             drain: None,
             leaving: None,
             kicked: false,
+            brief: 0,
             outputs: VecDeque::new(),
-            completions: Vec::new(),
+            fallout: Fallout::default(),
             counters: Counters::default(),
             config,
         }
@@ -181,6 +181,7 @@ impl<H: Clone> Device<H> {
             ));
         }
         self.session.start(now);
+        self.brief = 0;
         Ok(())
     }
 
@@ -208,6 +209,7 @@ impl<H: Clone> Device<H> {
         payload: &[u8],
         qos: Qos,
         want_token: bool,
+        expires: Option<Duration>,
     ) -> Result<Option<Token>, Error> {
         let profile = self.config.profile();
         topic::check_topic(topic, self.config.identity().product_key(), profile)?;
@@ -222,7 +224,18 @@ impl<H: Clone> Device<H> {
             ));
         }
         self.check_open()?;
-        let token = self.outbox.publish(topic, payload, qos, want_token)?;
+        if expires.is_some() && qos == Qos::AtMostOnce {
+            return Err(Error::argument(
+                "qos",
+                "is 0: only QoS 1 messages can expire",
+            ));
+        }
+        let outbox = &mut self.outbox;
+        let accepted = outbox.publish(topic, payload, qos, want_token, expires, &mut self.fallout);
+        if self.fallout.dropped > 0 || !self.fallout.completions.is_empty() {
+            self.emit_fallout();
+        }
+        let token = accepted?;
         self.counters.published += 1;
         Ok(token)
     }
@@ -438,6 +451,7 @@ impl<H: Clone> Device<H> {
             Ok(None) => return false,
             Ok(Some(Acknowledged::Publish(token))) => self.complete(token, Ok(None)),
             Ok(Some(Acknowledged::Filters(ops))) => self.handle_filters(ops, codes),
+            Ok(Some(Acknowledged::Nothing)) => {}
             Err(reason) => self.fail_protocol(reason),
         }
         true
@@ -545,17 +559,11 @@ impl<H: Clone> Device<H> {
         self.control.as_mut().zeroize();
         self.control = BytesMut::new();
         (self.action, self.keep_alive, self.ping_in_control) = (None, None, false);
-        self.outbox.handle_lost(chunk, &mut self.completions);
-        self.emit_completions();
+        self.outbox.handle_lost(chunk, &mut self.fallout);
+        self.emit_fallout();
         let dropped = self.inbox.handle_lost();
         self.report_dropped(dropped);
-        if std::mem::take(&mut self.kicked)
-            && let Some(cause) = &error
-        {
-            let text = format!(
-                "another connection with this identity took over, as announced on {KICK_TOPIC} ({cause})"
-            );
-            let cause = Error::new(ErrorKind::TakenOver, Stage::Platform, text);
+        if let Some(cause) = error.as_ref().and_then(|error| self.take_over(error, now)) {
             self.emit(Event::failure(EventKind::TakenOver, cause.clone(), None));
             error = Some(cause);
         }
@@ -565,6 +573,32 @@ impl<H: Clone> Device<H> {
         if self.session.phase() == Phase::Stopped {
             self.come_to_rest();
         }
+    }
+
+    /// Whether the end of this connection, for the reason `error`, looks as if another connection
+    /// had taken over: the platform said so, or does the same thing again and again.
+    fn take_over(&mut self, error: &Error, now: Duration) -> Option<Error> {
+        let kicked = std::mem::take(&mut self.kicked);
+        let Phase::Connected { since } = self.session.phase() else {
+            return None;
+        };
+        let brief = now.saturating_sub(since) < self.config.profile().stable_after;
+        match (brief, error.kind()) {
+            (true, ErrorKind::ClosedByPeer) => self.brief = self.brief.saturating_add(1),
+            _ => self.brief = 0,
+        }
+        let how = if kicked {
+            format!("as announced on {KICK_TOPIC}")
+        } else if self.brief >= TAKE_OVER_AFTER {
+            format!(
+                "or so it seems: {} connections in a row were accepted and soon closed",
+                self.brief
+            )
+        } else {
+            return None;
+        };
+        let text = format!("another connection with this identity took over, {how} ({error})");
+        Some(Error::new(ErrorKind::TakenOver, Stage::Platform, text))
     }
 
     fn come_to_rest(&mut self) {
@@ -579,30 +613,40 @@ impl<H: Clone> Device<H> {
     // ---- Time ----
 
     /// When [`Device::handle_timeout`] wants to be called, if nothing else happens before.
-    pub fn poll_timeout(&self) -> Option<Duration> {
-        let keep_alive = self.keep_alive.as_ref().and_then(KeepAlive::poll_timeout);
-        [
+    pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
+        if self.leaving.is_some() {
+            return self.leaving;
+        }
+        let keep_alive = self.keep_alive.as_ref();
+        let may_send = keep_alive.and_then(|_| self.outbox.poll_fill(now));
+        let deadlines = [
             self.session.poll_timeout(),
-            keep_alive,
+            keep_alive.and_then(KeepAlive::poll_timeout),
+            // What may be sent at once waits for the socket, not for a time.
+            may_send.filter(|&at| at > now),
+            self.outbox.next_expiry(),
             self.drain,
-            self.leaving,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Duration, budget: &mut Budget) {
+        self.outbox.handle_timeout(now, &mut self.fallout);
+        self.emit_fallout();
+        if let Some(until) = self.leaving {
+            // A peer that takes no goodbye, be it DISCONNECT or close_notify, is left without one.
+            // No other deadline counts any more.
+            if until <= now {
+                self.closing = Some(Closing::Asked);
+                self.action = Some(Action::Hangup);
+            }
+            return;
+        }
         if self.closing.is_some() {
             return;
         }
         self.handle_drain(now);
-        if self.leaving.is_some_and(|until| until <= now) {
-            self.closing = Some(Closing::Asked);
-            self.action = Some(Action::Hangup);
-            return;
-        }
         if self.session.is_overdue(now) {
             let timeout = self.session.connect_timeout();
             return self.fail(Error::new(
@@ -616,6 +660,7 @@ impl<H: Clone> Device<H> {
             self.action = Some(Action::Dial);
             self.emit(Event::new(EventKind::Connecting));
         }
+        // The drain may just have said DISCONNECT: nothing follows that.
         if self.leaving.is_none()
             && let Some(keep_alive) = &mut self.keep_alive
         {
@@ -665,12 +710,12 @@ impl<H: Clone> Device<H> {
     }
 
     /// Whether [`Device::poll_transmit`] has anything.
-    pub fn has_transmit(&self) -> bool {
+    pub fn has_transmit(&self, now: Duration) -> bool {
         self.closing.is_none()
             && (!self.control.is_empty()
                 || (self.keep_alive.is_some()
                     && self.leaving.is_none()
-                    && (self.inbox.has_acks() || self.outbox.has_work())))
+                    && (self.inbox.has_acks() || self.outbox.poll_fill(now) == Some(now))))
     }
 
     /// Fills the empty `chunk` with what may leave now.
@@ -689,7 +734,7 @@ impl<H: Clone> Device<H> {
             }
             if self.leaving.is_none() {
                 self.inbox.fill_acks(&mut chunk.head);
-                self.outbox.fill(chunk);
+                self.outbox.fill(chunk, now);
                 keep_alive.set_owed(self.outbox.is_owed(), false, now);
             }
             if !chunk.is_empty() {
@@ -711,8 +756,8 @@ impl<H: Clone> Device<H> {
             // It was the CONNECT, with the password in it.
             chunk.head.as_mut().zeroize();
         }
-        self.outbox.handle_written(chunk, &mut self.completions);
-        self.emit_completions();
+        self.outbox.handle_written(chunk, &mut self.fallout);
+        self.emit_fallout();
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.handle_written(true, now);
         }
@@ -736,21 +781,24 @@ impl<H: Clone> Device<H> {
         self.outputs.push_back(Output::Completion(completion));
     }
 
-    fn emit_completions(&mut self) {
-        let completions = self.completions.drain(..).map(Output::Completion);
+    fn emit_fallout(&mut self) {
+        let completions = self.fallout.completions.drain(..).map(Output::Completion);
         self.outputs.extend(completions);
+        let dropped = std::mem::take(&mut self.fallout.dropped);
+        self.counters.dropped += dropped;
+        self.report_dropped(dropped);
     }
 
     fn cancel_all(&mut self) {
         let text = "the client ended before the operation did";
         let error = Error::new(ErrorKind::Cancelled, Stage::Session, text);
-        let (completions, dropped) = self.outbox.cancel_all(&error);
-        self.outputs
-            .extend(completions.into_iter().map(Output::Completion));
-        self.counters.dropped += dropped;
-        self.report_dropped(dropped);
+        self.outbox.cancel_all(&error, &mut self.fallout);
+        self.emit_fallout();
     }
 }
+
+/// Brief connections in a row that make the pattern of two devices with one identity.
+const TAKE_OVER_AFTER: u32 = 3;
 
 /// The platform's notice to the older of two connections with one identity.
 /// Source: docs/design.md, section 5, and the log of the vendor's SDK.
@@ -803,5 +851,7 @@ fn refusal(code: u8) -> Error {
     Error::new(kind, Stage::Platform, text)
 }
 
+#[cfg(test)]
+mod tests_goodbye;
 #[cfg(test)]
 mod tests_normative;

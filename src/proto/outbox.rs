@@ -4,20 +4,20 @@
 //! queue and enter the ring, where they get their packet id, when the window has room.
 //! Subscribing and unsubscribing wait in a queue of their own and share the ring.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::BytesMut;
 
 use super::codec;
+use super::config::{Config, OutboxPolicy};
+use super::direct::{Direct, Segment};
 use super::event::{Completion, Token};
 use super::qos::Qos;
 use super::ring::Ring;
+use super::shaper::Shaper;
 use super::topic::TopicFilter;
 use crate::{Error, ErrorKind, Stage};
-
-/// A QoS 0 segment is closed at this size, so that memory follows what is waiting and a cut in the
-/// middle of a segment costs one short walk.
-const SEGMENT_LEN: usize = 64 * 1024;
 
 /// Bytes that one chunk takes from the ring before the socket is asked again.
 const HEAD_LEN: usize = 32 * 1024;
@@ -31,6 +31,7 @@ pub struct Entry {
     wire: BytesMut,
     id_at: usize,
     token: Token,
+    expires: Option<Duration>,
 }
 
 /// A subscription or its end, waiting to be sent.
@@ -55,13 +56,9 @@ impl FilterOp {
 enum Sent {
     Publish(Entry),
     Filters(Vec<FilterOp>),
-}
-
-/// QoS 0 messages in the bytes they leave in.
-#[derive(Debug, Default)]
-pub struct Segment {
-    bytes: BytesMut,
-    operations: usize,
+    /// A message whose own deadline has passed. Its id is not free before it is acknowledged or the
+    /// connection has gone.
+    Expired,
 }
 
 /// Bytes on their way into the socket. The driver holds it while it writes and gives it back.
@@ -70,10 +67,8 @@ pub struct Chunk {
     /// Acknowledgements, pings, and what has a packet id.
     pub head: BytesMut,
     /// QoS 0 messages.
-    direct: Segment,
+    direct: BytesMut,
     written: usize,
-    /// The [`Outbox::era`] it was filled in.
-    era: u32,
 }
 
 impl Chunk {
@@ -81,7 +76,7 @@ impl Chunk {
     pub fn rest(&self) -> [&[u8]; 2] {
         let head = self.head.get(self.written..).unwrap_or_default();
         let direct_at = self.written.saturating_sub(self.head.len());
-        [head, self.direct.bytes.get(direct_at..).unwrap_or_default()]
+        [head, self.direct.get(direct_at..).unwrap_or_default()]
     }
 
     /// The socket took `len` bytes.
@@ -91,12 +86,12 @@ impl Chunk {
 
     /// Whether the socket took everything.
     pub fn is_done(&self) -> bool {
-        self.written >= self.head.len() + self.direct.bytes.len()
+        self.written >= self.head.len() + self.direct.len()
     }
 
     /// Whether there is anything in it.
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.direct.bytes.is_empty()
+        self.head.is_empty() && self.direct.is_empty()
     }
 }
 
@@ -110,19 +105,17 @@ pub struct Outbox {
     window: usize,
     filters_per_packet: usize,
     next_token: Token,
-    direct: VecDeque<Segment>,
-    /// Bytes of QoS 0 ever accepted and ever taken by a socket.
-    direct_end: u64,
-    direct_taken: u64,
-    /// Where the message of a token ends, for those who asked for one.
-    marks: VecDeque<(u64, Token)>,
+    direct: Direct,
     queue: VecDeque<Entry>,
     filters: VecDeque<FilterOp>,
     ring: Ring<Sent>,
     /// The next slot of the ring to send again on this connection.
     resend: Option<usize>,
-    /// Grows when everything is cancelled: what a chunk of an earlier era holds is accounted for.
-    era: u32,
+    /// Deadlines of messages that have one.
+    expiries: BTreeSet<(Duration, Token)>,
+    drops_oldest: bool,
+    /// For QoS 0 and QoS 1.
+    shapers: [Shaper; 2],
 }
 
 /// What an acknowledgement was for.
@@ -132,6 +125,23 @@ pub enum Acknowledged {
     Publish(Token),
     /// Filters of one packet.
     Filters(Vec<FilterOp>),
+    /// A message that has expired.
+    Nothing,
+}
+
+/// What an operation on the outbox brings about for messages that it was not about.
+#[derive(Debug, Default)]
+pub struct Fallout {
+    /// Ends of operations, in order.
+    pub completions: Vec<Completion>,
+    /// QoS 0 messages without a token that were dropped.
+    pub dropped: u64,
+}
+
+impl Fallout {
+    fn complete(&mut self, token: Token, result: Result<Option<Qos>, Error>) {
+        self.completions.push(Completion { token, result });
+    }
 }
 
 /// What the packet of an acknowledgement says it acknowledges.
@@ -146,25 +156,24 @@ pub enum AckKind {
 }
 
 impl Outbox {
-    /// An empty outbox with these limits.
-    pub fn new(operations: u32, bytes: usize, window: u16, filters_per_packet: usize) -> Self {
+    /// An empty outbox with the limits of `config`.
+    pub fn new(config: &Config) -> Self {
         Self {
-            max_operations: operations as usize,
-            max_bytes: bytes,
+            max_operations: config.outbox_operations() as usize,
+            max_bytes: config.outbox_bytes(),
             operations: 0,
             bytes: 0,
-            window: usize::from(window),
-            filters_per_packet: filters_per_packet.max(1),
+            window: usize::from(config.window()),
+            filters_per_packet: config.profile().filters_per_packet.max(1),
             next_token: Token::FIRST,
-            direct: VecDeque::new(),
-            direct_end: 0,
-            direct_taken: 0,
-            marks: VecDeque::new(),
+            direct: Direct::default(),
             queue: VecDeque::new(),
             filters: VecDeque::new(),
             ring: Ring::default(),
             resend: None,
-            era: 0,
+            expiries: BTreeSet::new(),
+            drops_oldest: config.outbox_policy() == OutboxPolicy::DropOldest,
+            shapers: config.rates().map(Shaper::new),
         }
     }
 
@@ -189,6 +198,8 @@ impl Outbox {
         payload: &[u8],
         qos: Qos,
         want_token: bool,
+        expires: Option<Duration>,
+        fallout: &mut Fallout,
     ) -> Result<Option<Token>, Error> {
         let len = codec::publish_len(topic.len(), payload.len(), qos).ok_or_else(|| {
             Error::argument(
@@ -196,43 +207,101 @@ impl Outbox {
                 format_args!("is {}: more than MQTT can carry", payload.len()),
             )
         })?;
+        if self.drops_oldest {
+            self.make_room(len, fallout);
+        }
         self.reserve(1, len)?;
         match qos {
-            Qos::AtMostOnce => Ok(self.publish_direct(topic, payload, len, want_token)),
+            Qos::AtMostOnce => {
+                let token = want_token.then(|| self.token());
+                self.direct.push(topic, payload, token, self.next_token);
+                Ok(token)
+            }
             Qos::AtLeastOnce => {
                 let mut wire = BytesMut::with_capacity(len);
                 let id_at = codec::encode_publish(&mut wire, topic, payload, qos);
                 let token = self.token();
-                self.queue.push_back(Entry { wire, id_at, token });
+                self.expiries
+                    .extend(expires.map(|expires| (expires, token)));
+                self.queue.push_back(Entry {
+                    wire,
+                    id_at,
+                    token,
+                    expires,
+                });
                 Ok(Some(token))
             }
         }
     }
 
-    fn publish_direct(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-        len: usize,
-        want_token: bool,
-    ) -> Option<Token> {
-        if self
-            .direct
-            .back()
-            .is_none_or(|last| last.bytes.len() >= SEGMENT_LEN)
+    /// Drops the oldest messages that have not been sent until one of `len` bytes fits, or none is
+    /// left. Returns nothing: each has its completion, or counts as dropped.
+    fn make_room(&mut self, len: usize, fallout: &mut Fallout) {
+        let text = "dropped to make room for newer messages";
+        let error = Error::new(ErrorKind::Dropped, Stage::Session, text);
+        while self.operations >= self.max_operations || self.bytes + len > self.max_bytes {
+            let queued = self.queue.front().map(|entry| entry.token);
+            if self
+                .direct
+                .age()
+                .is_some_and(|age| queued.is_none_or(|token| age <= token))
+            {
+                if let Some(mut dropped) = self.direct.drop_oldest() {
+                    let (messages, bytes) = dropped.level();
+                    self.release(messages, bytes);
+                    fallout.dropped += dropped.unmarked();
+                    dropped.complete(&Err(error.clone()), &mut fallout.completions);
+                }
+            } else if let Some(entry) = self.queue.pop_front() {
+                self.settle(&entry);
+                fallout.complete(entry.token, Err(error.clone()));
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The message is no longer in the outbox.
+    fn settle(&mut self, entry: &Entry) {
+        self.release(1, entry.wire.len());
+        if let Some(expires) = entry.expires {
+            self.expiries.remove(&(expires, entry.token));
+        }
+    }
+
+    /// When the next message expires.
+    pub fn next_expiry(&self) -> Option<Duration> {
+        self.expiries.first().map(|&(expires, _)| expires)
+    }
+
+    /// Completes the messages whose own deadline has passed.
+    pub fn handle_timeout(&mut self, now: Duration, fallout: &mut Fallout) {
+        while let Some(&(expires, token)) = self.expiries.first()
+            && expires <= now
         {
-            self.direct.push_back(Segment::default());
+            self.expiries.pop_first();
+            // The queue is in the order of tokens, whatever was put back into it.
+            let queued = self.queue.binary_search_by_key(&token, |entry| entry.token);
+            let (entry, text) = if let Ok(index) = queued {
+                (self.queue.remove(index), "expired before it could be sent")
+            } else {
+                let is_it =
+                    |sent: &Sent| matches!(sent, Sent::Publish(entry) if entry.token == token);
+                let entry = match self.ring.replace(is_it, Sent::Expired) {
+                    Some(Sent::Publish(entry)) => Some(entry),
+                    _ => None,
+                };
+                (
+                    entry,
+                    "expired before it was acknowledged: it may have been delivered",
+                )
+            };
+            if let Some(entry) = entry {
+                self.settle(&entry);
+                let error = Error::new(ErrorKind::Expired, Stage::Session, text);
+                fallout.complete(token, Err(error));
+            }
         }
-        if let Some(segment) = self.direct.back_mut() {
-            codec::encode_publish(&mut segment.bytes, topic, payload, Qos::AtMostOnce);
-            segment.operations += 1;
-        }
-        self.direct_end += len as u64;
-        want_token.then(|| {
-            let token = self.token();
-            self.marks.push_back((self.direct_end, token));
-            token
-        })
     }
 
     /// Accepts a subscription, or the end of one.
@@ -293,12 +362,17 @@ impl Outbox {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Whether [`Outbox::fill`] would add anything.
-    pub fn has_work(&self) -> bool {
-        !self.direct.is_empty()
-            || self.resend.is_some()
-            || (self.ring.len() < self.window
-                && !(self.filters.is_empty() && self.queue.is_empty()))
+    /// When [`Outbox::fill`] has something to add: `now` if it has.
+    pub fn poll_fill(&self, now: Duration) -> Option<Duration> {
+        let [for_qos_0, for_qos_1] = &self.shapers;
+        let room = self.ring.len() < self.window;
+        if room && self.resend.is_none() && !self.filters.is_empty() {
+            return Some(now);
+        }
+        let qos_0 = (!self.direct.is_empty()).then(|| for_qos_0.free_at(now));
+        let publishes = self.resend.is_some() || (room && !self.queue.is_empty());
+        let qos_1 = publishes.then(|| for_qos_1.free_at(now));
+        [qos_0, qos_1].into_iter().flatten().min()
     }
 
     /// Whether the platform owes an acknowledgement.
@@ -307,28 +381,29 @@ impl Outbox {
     }
 
     /// Moves what may be sent now into `chunk`.
-    pub fn fill(&mut self, chunk: &mut Chunk) {
-        chunk.era = self.era;
-        self.fill_again(&mut chunk.head);
+    pub fn fill(&mut self, chunk: &mut Chunk, now: Duration) {
+        self.fill_again(&mut chunk.head, now);
         if self.resend.is_none() {
             self.fill_filters(&mut chunk.head);
-            self.fill_queue(&mut chunk.head);
+            self.fill_queue(&mut chunk.head, now);
         }
-        if chunk.direct.bytes.is_empty()
-            && let Some(segment) = self.direct.pop_front()
-        {
-            chunk.direct = segment;
+        if chunk.direct.is_empty() {
+            let [for_qos_0, _] = &mut self.shapers;
+            chunk.direct = self.direct.pop(for_qos_0, now);
         }
     }
 
     /// What a resumed session had not acknowledged, in its order, before anything new.
-    fn fill_again(&mut self, head: &mut BytesMut) {
+    fn fill_again(&mut self, head: &mut BytesMut, now: Duration) {
+        let [_, for_qos_1] = &mut self.shapers;
         while let Some(index) = self.resend {
-            if head.len() >= HEAD_LEN {
+            let again = self.ring.slot_mut(index);
+            let publishes = matches!(again, Some(Sent::Publish(_)));
+            if head.len() >= HEAD_LEN || (publishes && !for_qos_1.take(now)) {
                 return;
             }
             self.resend = (index + 1 < self.ring.len()).then_some(index + 1);
-            if let Some((_, Sent::Publish(entry))) = self.ring.slot_mut(index) {
+            if let Some(Sent::Publish(entry)) = self.ring.slot_mut(index) {
                 // MQTT-3.3.1-1: DUP on each repetition. The id is the one it had.
                 codec::set_duplicate(&mut entry.wire, true);
                 head.extend_from_slice(&entry.wire);
@@ -361,8 +436,12 @@ impl Outbox {
         }
     }
 
-    fn fill_queue(&mut self, head: &mut BytesMut) {
+    fn fill_queue(&mut self, head: &mut BytesMut, now: Duration) {
+        let [_, for_qos_1] = &mut self.shapers;
         while self.ring.len() < self.window && head.len() < HEAD_LEN {
+            if self.queue.is_empty() || !for_qos_1.take(now) {
+                return;
+            }
             let Some(mut entry) = self.queue.pop_front() else {
                 return;
             };
@@ -374,29 +453,19 @@ impl Outbox {
     }
 
     /// The socket took all of `chunk`. Completes the QoS 0 messages in it that have a token, and
-    /// empties the chunk, keeping its memory if that is small.
-    pub fn handle_written(&mut self, chunk: &mut Chunk, completions: &mut Vec<Completion>) {
-        if chunk.era == self.era {
-            let operations = chunk.direct.operations;
-            self.take_direct(chunk.direct.bytes.len(), operations, completions);
-        }
+    /// empties the chunk.
+    pub fn handle_written(&mut self, chunk: &mut Chunk, fallout: &mut Fallout) {
+        let taken = self.direct.handle_taken();
+        self.handle_taken(taken, fallout);
+        chunk.direct = BytesMut::new();
         chunk.written = 0;
         chunk.head.clear();
-        chunk.direct = Segment::default();
     }
 
-    fn take_direct(&mut self, len: usize, operations: usize, completions: &mut Vec<Completion>) {
-        self.direct_taken += len as u64;
-        self.release(operations, len);
-        while let Some(&(end, token)) = self.marks.front()
-            && end <= self.direct_taken
-        {
-            self.marks.pop_front();
-            completions.push(Completion {
-                token,
-                result: Ok(None),
-            });
-        }
+    fn handle_taken(&mut self, mut segment: Segment, fallout: &mut Fallout) {
+        let (messages, bytes) = segment.level();
+        self.release(messages, bytes);
+        segment.complete(&Ok(None), &mut fallout.completions);
     }
 
     /// An acknowledgement arrived. `Ok(None)`: nobody waits for it, which is tolerated.
@@ -407,7 +476,7 @@ impl Outbox {
     pub fn handle_ack(&mut self, id: u16, kind: AckKind) -> Result<Option<Acknowledged>, String> {
         let matches = match (self.ring.get(id), kind) {
             (None, _) => return Ok(None),
-            (Some(Sent::Publish(_)), AckKind::Publish) => true,
+            (Some(Sent::Publish(_) | Sent::Expired), AckKind::Publish) => true,
             (Some(Sent::Filters(ops)), AckKind::Subscribe(codes)) => {
                 let subscribes = ops.first().is_some_and(|op| op.subscribe.is_some());
                 if subscribes && codes != ops.len() {
@@ -437,9 +506,10 @@ impl Outbox {
         }
         Ok(Some(match sent {
             Sent::Publish(entry) => {
-                self.release(1, entry.wire.len());
+                self.settle(&entry);
                 Acknowledged::Publish(entry.token)
             }
+            Sent::Expired => Acknowledged::Nothing,
             Sent::Filters(ops) => {
                 for op in ops.iter().filter(|op| op.token.is_some()) {
                     self.release(1, op.charge());
@@ -451,38 +521,20 @@ impl Outbox {
 
     /// The connection is gone, with `chunk` perhaps half written. What the socket had not taken of
     /// QoS 0 goes back to the front; a message cut in the middle is sent whole next time.
-    pub fn handle_lost(&mut self, chunk: Chunk, completions: &mut Vec<Completion>) {
+    pub fn handle_lost(&mut self, chunk: Chunk, fallout: &mut Fallout) {
         self.resend = None;
-        if chunk.era == self.era {
-            self.take_back(chunk, completions);
-        }
-        // Filters are asked for again with fresh ids, whatever becomes of the session.
-        let lost = self.ring.extract(|sent| matches!(sent, Sent::Filters(_)));
+        let taken = chunk.written.saturating_sub(chunk.head.len());
+        let taken = self.direct.take_back(chunk.direct, taken);
+        self.handle_taken(taken, fallout);
+        // No acknowledgement of this connection can come any more: the ids of expired messages are
+        // free, and filters are asked for again with fresh ids, whatever becomes of the session.
+        let lost = self.ring.extract(|sent| !matches!(sent, Sent::Publish(_)));
         for sent in lost.into_iter().rev() {
             if let Sent::Filters(ops) = sent {
                 for op in ops.into_iter().rev() {
                     self.filters.push_front(op);
                 }
             }
-        }
-    }
-
-    fn take_back(&mut self, chunk: Chunk, completions: &mut Vec<Completion>) {
-        let mut direct = chunk.direct;
-        let taken = chunk.written.saturating_sub(chunk.head.len());
-        let (mut whole, mut operations) = (0, 0);
-        while let Some(rest) = direct.bytes.get(whole..)
-            && let Some(len) = codec::first_packet_len(rest)
-            && whole + len <= taken
-        {
-            whole += len;
-            operations += 1;
-        }
-        self.take_direct(whole, operations, completions);
-        let _ = direct.bytes.split_to(whole);
-        direct.operations -= operations.min(direct.operations);
-        if !direct.bytes.is_empty() {
-            self.direct.push_front(direct);
         }
     }
 
@@ -519,40 +571,38 @@ impl Outbox {
             .any(|op| op.subscribe.is_some() && op.filter.as_str() == filter)
     }
 
-    /// Ends everything with `error`. Returns the completions, in order of acceptance within each
-    /// kind, and how many QoS 0 messages without a token were dropped.
-    pub fn cancel_all(&mut self, error: &Error) -> (Vec<Completion>, u64) {
-        let mut tokens: Vec<Token> = self.marks.drain(..).map(|(_, token)| token).collect();
-        let direct: usize = self
-            .direct
-            .drain(..)
-            .map(|segment| segment.operations)
-            .sum();
-        let dropped = direct.saturating_sub(tokens.len());
+    /// Ends everything with `error`, in order of acceptance.
+    pub fn cancel_all(&mut self, error: &Error, fallout: &mut Fallout) {
+        let mut tokens = Vec::new();
+        let cancelled = Err(error.clone());
+        let mut direct = Vec::new();
+        for mut segment in self.direct.drain() {
+            fallout.dropped += segment.unmarked();
+            segment.complete(&cancelled, &mut direct);
+        }
+        tokens.extend(direct.into_iter().map(|completion| completion.token));
         for sent in self.ring.drain() {
             match sent {
                 Sent::Publish(entry) => tokens.push(entry.token),
                 Sent::Filters(ops) => tokens.extend(ops.iter().filter_map(|op| op.token)),
+                Sent::Expired => {}
             }
         }
         tokens.extend(self.filters.drain(..).filter_map(|op| op.token));
         tokens.extend(self.queue.drain(..).map(|entry| entry.token));
         tokens.sort_unstable();
-        self.direct_taken = self.direct_end;
+        self.expiries.clear();
         (self.operations, self.bytes, self.resend) = (0, 0, None);
-        self.era = self.era.wrapping_add(1);
-        let complete = |token| Completion {
-            token,
-            result: Err(error.clone()),
-        };
-        (tokens.into_iter().map(complete).collect(), dropped as u64)
+        for token in tokens {
+            fallout.complete(token, cancelled.clone());
+        }
     }
 
     /// A point behind everything accepted so far, for [`Outbox::has_passed`].
     pub fn mark(&self) -> Mark {
         Mark {
             token: self.next_token,
-            direct: self.direct_end,
+            direct: self.direct.mark(),
         }
     }
 
@@ -562,8 +612,9 @@ impl Outbox {
         let waiting = self.ring.iter().any(|sent| match sent {
             Sent::Publish(entry) => older(Some(entry.token)),
             Sent::Filters(ops) => ops.iter().any(|op| older(op.token)),
+            Sent::Expired => false,
         });
-        self.direct_taken >= mark.direct
+        self.direct.has_passed(mark.direct)
             && !waiting
             && !older(self.queue.front().map(|entry| entry.token))
             && !self.filters.iter().any(|op| older(op.token))

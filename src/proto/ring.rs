@@ -54,10 +54,15 @@ impl<T> Ring<T> {
     }
 
     /// The operation in slot `index`.
-    pub fn slot_mut(&mut self, index: usize) -> Option<(u16, &mut T)> {
-        let id = id_after(self.base, index);
-        let operation = self.slots.get_mut(index)?.as_mut()?;
-        Some((id, operation))
+    pub fn slot_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.slots.get_mut(index)?.as_mut()
+    }
+
+    /// Puts `other` in the place of the first operation that `is_it` names.
+    pub fn replace(&mut self, is_it: impl Fn(&T) -> bool, other: T) -> Option<T> {
+        let mut slots = self.slots.iter_mut().flatten();
+        let slot = slots.find(|operation| is_it(operation))?;
+        Some(std::mem::replace(slot, other))
     }
 
     /// Takes the operation sent under `id` out: it is acknowledged. `None` if there is none.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::budget::Budget;
-use super::config::Config;
+use super::config::{Config, TakeOverPolicy};
 use super::event::{Event, EventKind};
 use crate::{Error, ErrorKind, Stage};
 
@@ -43,6 +43,7 @@ pub struct Session {
     longest: Duration,
     stable_after: Duration,
     connect_timeout: Duration,
+    take_over_policy: TakeOverPolicy,
 }
 
 impl Session {
@@ -55,6 +56,7 @@ impl Session {
             longest: config.reconnect_max(),
             stable_after: config.profile().stable_after,
             connect_timeout: config.endpoint().connect_timeout(),
+            take_over_policy: config.take_over_policy(),
         }
     }
 
@@ -165,11 +167,14 @@ impl Session {
                 _ => Event::new(kind),
             });
         };
-        let Some(backoff) = self.backoff else {
+        let taken_over = error.kind() == ErrorKind::TakenOver;
+        let stops = taken_over && self.take_over_policy == TakeOverPolicy::Stop;
+        let Some(backoff) = self.backoff.filter(|_| !stops) else {
             self.phase = Phase::Stopped;
             return Some(Event::failure(kind, error, None));
         };
-        let delay = if waits_longest(error.kind()) {
+        let waits = taken_over && self.take_over_policy == TakeOverPolicy::Wait;
+        let delay = if waits || waits_longest(error.kind()) {
             self.longest
         } else {
             backoff.delay(self.retry, entropy)
@@ -182,7 +187,7 @@ impl Session {
     }
 }
 
-/// Trying again soon cannot help, and for the last would fight with another device.
+/// Trying again soon cannot help.
 fn waits_longest(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -190,6 +195,5 @@ fn waits_longest(kind: ErrorKind) -> bool {
             | ErrorKind::BadClientId
             | ErrorKind::NotAuthorized
             | ErrorKind::UnsupportedProtocol
-            | ErrorKind::TakenOver
     )
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aliot::{ErrorKind, EventKind, Qos};
+use aliot::{ErrorKind, EventKind, OutboxPolicy, Qos};
 
 use crate::support::PATIENCE;
 use crate::support::broker::{Broker, PUBLISH, Publish};
@@ -245,4 +245,88 @@ fn many_threads_publish_and_every_message_arrives_once() {
         }
     });
     device.client.wait_flushed(PATIENCE).unwrap();
+}
+
+#[test]
+fn with_drop_oldest_the_newest_messages_stay_and_each_drop_completes() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_outbox_limit(10, 8 << 20).unwrap();
+    config.set_outbox_policy(OutboxPolicy::DropOldest);
+    let device = Device::new(&config);
+    let tokens: Vec<_> = (0..15).map(|n| device.publish("a", &[n])).collect();
+    for (n, token) in tokens.iter().enumerate().take(5) {
+        let error = device.completion(*token).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Dropped, "message {n}");
+    }
+    device.client.start().unwrap();
+    let mut connection = broker.accept(false);
+    for n in 5..15 {
+        let publish = connection.expect_publish();
+        assert_eq!(publish.payload, [n]);
+        connection.puback(publish.id);
+    }
+    device.client.wait_flushed(PATIENCE).unwrap();
+}
+
+#[test]
+fn dropped_messages_without_a_token_are_counted_and_reported() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_outbox_limit(10, 8 << 20).unwrap();
+    config.set_outbox_policy(OutboxPolicy::DropOldest);
+    let device = Device::new(&config);
+    for n in 0..15 {
+        device
+            .client
+            .publish("a", &[n], Qos::AtMostOnce, false)
+            .unwrap();
+    }
+    let dropped: u64 = (1..=5)
+        .map(|n| device.event(EventKind::MessagesDropped, n).dropped)
+        .sum();
+    assert_eq!(dropped, 5);
+    device.client.start().unwrap();
+    let mut connection = broker.accept(false);
+    for n in 5..15 {
+        assert_eq!(connection.expect_publish().payload, [n]);
+    }
+}
+
+#[test]
+fn a_message_expires_in_the_queue_and_under_way() {
+    let broker = Broker::listen();
+    let device = Device::new(&config(broker.address()));
+    let lifetime = Duration::from_millis(30);
+    let queued = device
+        .client
+        .publish_expiring("a", b"queued", lifetime)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        device.completion(queued).unwrap_err().kind(),
+        ErrorKind::Expired
+    );
+    device.client.start().unwrap();
+    let mut connection = broker.accept(false);
+    let sent = device
+        .client
+        .publish_expiring("a", b"sent", lifetime)
+        .unwrap()
+        .unwrap();
+    let publish = connection.expect_publish();
+    assert_eq!(publish.payload, b"sent", "the expired one never left");
+    let error = device.completion(sent).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Expired);
+    assert!(
+        error.to_string().contains("may have been delivered"),
+        "{error}"
+    );
+    // Its id is still taken, and its late acknowledgement harms nobody.
+    let next = device.publish("a", b"next");
+    let second = connection.expect_publish();
+    assert_ne!(second.id, publish.id);
+    connection.puback(publish.id);
+    connection.puback(second.id);
+    assert_eq!(device.completion(next), Ok(None));
 }

@@ -243,8 +243,7 @@ fn the_platform_profile_connects_five_times_a_minute_at_most() {
     let device = Device::start(&config);
     for n in 1..=5 {
         broker.accept(false);
-        let event = device.event(EventKind::Disconnected, n);
-        assert_eq!(event.error.unwrap().kind(), ErrorKind::ClosedByPeer);
+        device.event(EventKind::Disconnected, n);
         device.client.retry_now().unwrap();
     }
     assert!(!broker.is_called_within(Duration::from_millis(300)));
@@ -255,6 +254,36 @@ fn the_platform_profile_connects_five_times_a_minute_at_most() {
     let other = Device::start(&config);
     assert!(!broker.is_called_within(Duration::from_millis(300)));
     drop(other);
+}
+
+#[test]
+fn being_accepted_and_closed_three_times_in_a_row_counts_as_taken_over() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    for n in 1..=3 {
+        broker.accept(false).hang_up();
+        let error = device.event(EventKind::Disconnected, n).error.unwrap();
+        let expected = if n < 3 {
+            ErrorKind::ClosedByPeer
+        } else {
+            ErrorKind::TakenOver
+        };
+        assert_eq!(error.kind(), expected, "close number {n}");
+    }
+    device.event(EventKind::TakenOver, 1);
+}
+
+#[test]
+fn a_client_that_is_to_stop_when_taken_over_stops() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_take_over_policy(aliot::TakeOverPolicy::Stop);
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    connection.send(&publish("/ext/notify", br#"{"title":"kick"}"#, 0, 0));
+    connection.hang_up();
+    assert_eq!(device.event(EventKind::Disconnected, 1).retry_in, None);
+    device.event(EventKind::Stopped, 1);
 }
 
 #[test]

@@ -28,12 +28,12 @@ fn the_newer_connection_wins_and_the_older_is_told_if_it_asked() {
         assert_eq!(notice.payload, expected);
         assert_eq!(older.ending(), Ending::Orderly);
         newer.ping();
+        assert_eq!(sim.connections().len(), 1);
     }
     wait_for_line(
         &sim,
         &["kicked pk/dn: another connection of the same device"],
     );
-    assert_eq!(sim.connections().len(), 1);
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Bench {
 
     /// The connection, or the attempt, is gone. Returns when the next one begins.
     fn lose(&mut self) -> Option<Duration> {
-        let error = Error::new(ErrorKind::ClosedByPeer, Stage::Mqtt, "gone");
+        let error = Error::new(ErrorKind::Network, Stage::Mqtt, "gone");
         let (now, chunk) = (self.now, Chunk::default());
         // All the bits of the entropy: the longest delay that the back-off can draw.
         let budget = &mut self.budget;
@@ -88,7 +88,7 @@ impl Bench {
 
     /// The socket takes what the device has for it.
     fn transmit(&mut self) {
-        while self.device.has_transmit() {
+        while self.device.has_transmit(Duration::ZERO) {
             let mut chunk = Chunk::default();
             self.device.poll_transmit(&mut chunk, self.now);
             let bytes = chunk.rest().concat();
@@ -120,7 +120,7 @@ impl Bench {
     /// Lets time pass, and does what falls due at its very moment.
     fn elapse(&mut self, time: Duration) {
         let until = self.now + time;
-        while let Some(due) = self.device.poll_timeout()
+        while let Some(due) = self.device.poll_timeout(self.now)
             && due <= until
         {
             self.now = self.now.max(due);
@@ -132,7 +132,7 @@ impl Bench {
             }
             let still = self
                 .device
-                .poll_timeout()
+                .poll_timeout(self.now)
                 .map(|due| (due, self.device.state()));
             assert_ne!(
                 still,
@@ -223,7 +223,9 @@ fn mqtt_3_1_2_23_a_device_that_only_receives_is_never_silent_for_longer_either()
 fn mqtt_3_1_2_23_a_device_that_only_sends_asks_whether_anybody_listens() {
     for keep_alive in INTERVALS {
         let bench = traffic(keep_alive, 0, |bench, _| {
-            let sent = bench.device.publish("a", b"x", Qos::AtMostOnce, false);
+            let sent = bench
+                .device
+                .publish("a", b"x", Qos::AtMostOnce, false, None);
             sent.unwrap();
         });
         let bound = SECOND * u32::from(keep_alive);
@@ -336,7 +338,7 @@ fn mqtt_2_3_1_2_in_seventy_thousand_messages_no_id_is_given_while_it_is_in_use()
         for _ in 0..WINDOW {
             bench
                 .device
-                .publish("a", b"x", Qos::AtLeastOnce, true)
+                .publish("a", b"x", Qos::AtLeastOnce, true, None)
                 .unwrap();
         }
         sent += WINDOW;
@@ -376,7 +378,7 @@ fn mqtt_2_3_1_2_an_id_that_is_never_acknowledged_is_never_given_again() {
     for _ in 0..70_000 {
         bench
             .device
-            .publish("a", b"", Qos::AtLeastOnce, true)
+            .publish("a", b"", Qos::AtLeastOnce, true, None)
             .unwrap();
     }
     let (mut seen, mut count) = (0, 0);

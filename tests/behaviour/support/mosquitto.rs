@@ -51,15 +51,7 @@ impl Mosquitto {
             at("server.key"),
         );
         fs::write(dir.join("mosquitto.conf"), config).unwrap();
-        let process = Command::new(program())
-            .args(["-c", &at("mosquitto.conf")])
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(dir.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        eventually("mosquitto listens", || {
-            TcpStream::connect(tcp).is_ok() && TcpStream::connect(tls).is_ok()
-        });
+        let process = spawn(&dir, tcp, tls);
         Self {
             process,
             dir,
@@ -68,6 +60,27 @@ impl Mosquitto {
             ca_pem,
         }
     }
+
+    /// Kills it and starts it again on the same ports, without its memory.
+    #[allow(dead_code, reason = "the fault tests restart it")]
+    pub(crate) fn restart(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.process = spawn(&self.dir, self.tcp, self.tls);
+    }
+}
+
+fn spawn(dir: &Path, tcp: SocketAddr, tls: SocketAddr) -> Child {
+    let process = Command::new(program())
+        .args([Path::new("-c"), &dir.join("mosquitto.conf")])
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(dir.join("log")).unwrap())
+        .spawn()
+        .unwrap();
+    eventually("mosquitto listens", || {
+        TcpStream::connect(tcp).is_ok() && TcpStream::connect(tls).is_ok()
+    });
+    process
 }
 
 impl Drop for Mosquitto {

@@ -1,0 +1,254 @@
+//! Writes the C header to `OUT_DIR/aliot.h` and sets the name of the shared library.
+//!
+//! `include/aliot.h` is the committed copy; `tests/header.rs` compares the two. Nothing is written
+//! into the source tree. Each section of the header comes from the files named below, in their
+//! order.
+
+use std::env::var;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+/// The files of `src/ffi` that hold types.
+const TYPES: [&str; 3] = ["result", "types", "events"];
+
+/// The enums that functions take as raw numbers, because C may pass any.
+const RAW_ENUMS: [&str; 9] = [
+    "counter",
+    "dispatch",
+    "hex_case",
+    "log_level",
+    "outbox_policy",
+    "qos",
+    "result",
+    "sign_method",
+    "take_over_policy",
+];
+
+/// The sections of the header that hold functions, and the files of `src/ffi` they come from.
+const SECTIONS: [(&str, &[&str]); 10] = [
+    ("Library", &["library", "log"]),
+    ("Identity: who the device is. Immutable", &["identity"]),
+    ("Endpoint: where the platform is", &["endpoint"]),
+    ("Config: how the client behaves", &["config"]),
+    ("Config: when something has to give", &["config_policy"]),
+    ("Config: limits of a private platform", &["config_private"]),
+    (
+        "Credentials: for firmware with its own MQTT stack",
+        &["credentials"],
+    ),
+    ("Runtime: where clients run", &["runtime"]),
+    ("Client: the connection", &["client", "client_callbacks"]),
+    ("Pure helpers", &["sign", "topic"]),
+];
+
+/// What an application relies on. Stands at the top of the header.
+const CONTRACT: &str = r"/*
+ * aliot - device client for Alibaba Cloud IoT Platform, over MQTT 3.1.1.
+ * Generated from src/ffi. Do not edit: change the Rust source and bless the header.
+ *
+ * Three objects describe a device, a fourth runs it, a fifth says where:
+ *
+ *   aliot_identity   who the device is       product key, device name, secret or token
+ *   aliot_endpoint   where the platform is   region, instance or host; TLS
+ *   aliot_config     how the client behaves  keep-alive, reconnecting, limits
+ *   aliot_client     the connection          callbacks, topics, messages
+ *   aliot_runtime    its threads             optional: clients share one by default
+ *
+ * OBJECTS    Created through the last parameter of a function, destroyed by the function whose
+ *            name ends in _destroy. A handle is a name, not an address: after _destroy, functions
+ *            return ALIOT_RESULT_BAD_HANDLE and accessors NULL, 0 or false. Destroying NULL, or
+ *            destroying twice, does nothing. Destroying an object never affects another one.
+ * OWNERSHIP  The library copies what it is given before the call returns and never frees memory
+ *            of the application. A const char * from an accessor lives as long as its object.
+ *            Pointers inside an event, message or completion live until the callback returns.
+ * USER DATA  Belongs to the library from the ALIOT_RESULT_OK of the call that took it until the
+ *            library calls `release`, exactly once, after the last callback that could use it.
+ *            After any other result the library has not touched it. `release` may be NULL.
+ * ERRORS     Functions that can fail return aliot_result and store nothing through their output
+ *            parameters unless they return ALIOT_RESULT_OK. aliot_last_error explains the last
+ *            failure on this thread. Later failures arrive in an event or a completion. Besides
+ *            the results that a function names, each may return ALIOT_RESULT_NULL_POINTER,
+ *            ALIOT_RESULT_BAD_HANDLE, ALIOT_RESULT_INVALID_UTF8 and ALIOT_RESULT_INTERNAL.
+ * THREADS    Every function may be called from every thread. Functions documented as blocking
+ *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
+ *            not wait, except aliot_client_destroy, which is allowed everywhere.
+ * CALLBACKS  Callbacks of one client come one at a time, in order, never inside a call of the
+ *            application and never under a lock: they may call anything. A slow callback delays
+ *            other callbacks of its runtime. It never delays the keep-alive.
+ * RUNTIMES   A runtime is one network thread and one place where callbacks run: a thread of the
+ *            library, or aliot_runtime_poll on a thread of the application. Any number of clients
+ *            share it.
+ * FORK       A child of fork cannot use the objects of its parent: functions return
+ *            ALIOT_RESULT_BAD_HANDLE, or ALIOT_RESULT_INVALID_STATE where they take no handle.
+ * TEXT       UTF-8, NUL-terminated. Payloads and certificates are bytes with a length.
+ * UNITS      In the name: _ms, _s, _len (bytes). Ranges include both ends.
+ */
+#ifndef ALIOT_H
+#define ALIOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+";
+
+const VERSION_MACROS: &str = r#"#define ALIOT_VERSION_NUMBER \
+    ((ALIOT_VERSION_MAJOR << 16) | (ALIOT_VERSION_MINOR << 8) | ALIOT_VERSION_PATCH)
+
+/* Whether the running library can serve a program compiled with this header. */
+#define ALIOT_VERSION_MATCHES() (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+"#;
+
+const END: &str = r"
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ALIOT_H */
+";
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/ffi");
+    name_shared_library();
+    let path = PathBuf::from(env("OUT_DIR")).join("aliot.h");
+    println!("cargo::rustc-env=ALIOT_GENERATED_HEADER={}", path.display());
+    // Whoever only builds the crate needs no header: tests/header.rs is the judge of this one.
+    let text = header().unwrap_or_else(|error| {
+        println!("cargo::warning=include/aliot.h cannot be regenerated: {error}");
+        format!("#error cbindgen failed: {error}\n")
+    });
+    if let Err(error) = fs::write(&path, text) {
+        println!("cargo::warning=cannot write {}: {error}", path.display());
+    }
+}
+
+/// The SONAME holds what must agree: the minor version before 1.0. `nodelete`, because a runtime's
+/// threads must not lose their code to `dlclose`.
+fn name_shared_library() {
+    if env("CARGO_CFG_TARGET_OS") == "linux" {
+        let (major, minor) = (
+            env("CARGO_PKG_VERSION_MAJOR"),
+            env("CARGO_PKG_VERSION_MINOR"),
+        );
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libaliot.so.{major}.{minor}");
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    }
+}
+
+fn header() -> Result<String, cbindgen::Error> {
+    let mut text = CONTRACT.to_owned();
+    text.push('\n');
+    for part in ["MAJOR", "MINOR", "PATCH"] {
+        let value = env(&format!("CARGO_PKG_VERSION_{part}"));
+        let _ = writeln!(text, "#define ALIOT_VERSION_{part} {value}");
+    }
+    text.push_str(VERSION_MACROS);
+    push_section(&mut text, "Types", &bindings(&TYPES, &type_names(&TYPES))?);
+    for (title, files) in SECTIONS {
+        push_section(&mut text, title, &bindings(files, &[])?);
+    }
+    text.push_str(END);
+    Ok(text)
+}
+
+fn push_section(text: &mut String, title: &str, declarations: &str) {
+    let dashes = "-".repeat(100 - "/* ----  */".len() - title.len() - 1);
+    let _ = write!(text, "\n/* ---- {title} {dashes} */\n\n{declarations}");
+}
+
+/// The declarations in these files of `src/ffi`: functions, and the types in `include`. Types of
+/// other files appear by their names.
+fn bindings(files: &[&str], include: &[String]) -> Result<String, cbindgen::Error> {
+    let mut config = cbindgen::Config {
+        language: cbindgen::Language::C,
+        style: cbindgen::Style::Both,
+        documentation_style: cbindgen::DocumentationStyle::Doxy,
+        line_length: 100,
+        tab_width: 4,
+        usize_is_size_t: true,
+        no_includes: true,
+        ..cbindgen::Config::default()
+    };
+    config.enumeration.rename_variants = cbindgen::RenameRule::QualifiedScreamingSnakeCase;
+    config.export.include = include.to_vec();
+    for noun in RAW_ENUMS {
+        // An enum that C passes in is a number in Rust, and itself in the header.
+        let (raw, noun) = (format!("aliot_{noun}_raw"), format!("aliot_{noun}"));
+        config.export.rename.insert(raw, noun);
+    }
+    let mut declarations = Vec::new();
+    files
+        .iter()
+        .fold(cbindgen::Builder::new(), |builder, file| {
+            builder.with_src(source(file))
+        })
+        .with_config(config)
+        .generate()?
+        .write(&mut declarations);
+    Ok(tidy(&String::from_utf8_lossy(&declarations)))
+}
+
+/// The public types that these files declare, in order.
+fn type_names(files: &[&str]) -> Vec<String> {
+    let mut names = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(source(file)).unwrap_or_default();
+        let lines = text.lines();
+        let declarations = lines.filter_map(|line| {
+            ["pub enum ", "pub struct ", "pub type "]
+                .into_iter()
+                .find_map(|keyword| line.strip_prefix(keyword))
+        });
+        names.extend(declarations.map(|line| {
+            let is_name = |c: &char| c.is_alphanumeric() || *c == '_';
+            line.chars().take_while(is_name).collect::<String>()
+        }));
+    }
+    names
+}
+
+fn source(file: &str) -> PathBuf {
+    let directory = PathBuf::from(env("CARGO_MANIFEST_DIR")).join("src/ffi");
+    directory.join(file).with_extension("rs")
+}
+
+/// Puts comments of one line on one line, names types as C programs do, and turns Rust's
+/// documentation headings into plain text.
+fn tidy(declarations: &str) -> String {
+    let mut text = String::new();
+    let mut lines = declarations.lines().map(str::trim_end).peekable();
+    while let Some(line) = lines.next() {
+        let content = line.trim_start();
+        let indent = &line[..line.len() - content.len()];
+        if let Some(heading) = content.strip_prefix("* # ") {
+            let _ = writeln!(text, "{indent}* {heading}:");
+            lines.next_if(|line| line.trim() == "*");
+        } else if content == "/**" {
+            let first = lines.next().unwrap_or_default();
+            match lines.next_if(|line| line.trim() == "*/") {
+                Some(_) => {
+                    let only = first.trim_start().trim_start_matches("* ");
+                    let _ = writeln!(text, "{indent}/** {only} */");
+                }
+                None => {
+                    let _ = writeln!(text, "{line}\n{first}");
+                }
+            }
+        } else if content.starts_with("typedef enum ") || content.starts_with("typedef struct ") {
+            let _ = writeln!(text, "{line}");
+        } else {
+            let line = line.replace("enum aliot_", "aliot_");
+            let _ = writeln!(text, "{}", line.replace("struct aliot_", "aliot_"));
+        }
+    }
+    format!("{}\n", text.trim_matches('\n'))
+}
+
+fn env(name: &str) -> String {
+    var(name).unwrap_or_default()
+}

@@ -1,0 +1,201 @@
+//! Callbacks of a client: from the handlers of the safe API to functions of C.
+
+use std::ffi::c_void;
+use std::ptr::without_provenance_mut;
+
+use super::callback::UserData;
+use super::client::CLIENTS;
+use super::events::{
+    aliot_completion, aliot_completion_cb, aliot_event, aliot_event_cb, aliot_event_kind,
+    aliot_message, aliot_message_cb, aliot_release_cb,
+};
+use super::failure::code_of;
+use super::guard::guard;
+use super::result::aliot_result;
+use super::text::CText;
+use super::types::{aliot_client, aliot_qos};
+use crate::{
+    Completion, CompletionHandler, Event, EventHandler, EventKind, Message, MessageHandler,
+};
+
+/// Sets the callback that receives the client's events; NULL removes it.
+///
+/// With a NULL `on_event`, `userdata` and `release` are ignored.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_STATE unless the client is stopped.
+///
+/// # Safety
+///
+/// `userdata` must be usable from one thread at a time until it is released.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_client_set_event_callback(
+    client: *mut aliot_client,
+    on_event: aliot_event_cb,
+    userdata: *mut c_void,
+    release: aliot_release_cb,
+) -> aliot_result {
+    guard(|| {
+        let target = CLIENTS.get(client)?;
+        let make = on_event.map(|on_event| {
+            move || -> EventHandler {
+                // SAFETY: the contract of this function. From here on the library owns the data.
+                let userdata = unsafe { UserData::new(userdata, release) };
+                let (client, mut text) = (client.addr(), CText::new(""));
+                Box::new(move |event: &Event| {
+                    let event = event_for_c(event, &mut text);
+                    let client = without_provenance_mut(client);
+                    // SAFETY: the callback's contract; the event lives until it returns.
+                    unsafe { on_event(client, &raw const event, userdata.as_ptr()) }
+                })
+            }
+        });
+        Ok(target.set_event_handler(make)?)
+    })
+}
+
+/// Sets the callback that receives the end of each operation; NULL removes it.
+///
+/// With a NULL `on_completion`, `userdata` and `release` are ignored.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_STATE unless the client is stopped.
+///
+/// # Safety
+///
+/// `userdata` must be usable from one thread at a time until it is released.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_client_set_completion_callback(
+    client: *mut aliot_client,
+    on_completion: aliot_completion_cb,
+    userdata: *mut c_void,
+    release: aliot_release_cb,
+) -> aliot_result {
+    guard(|| {
+        let target = CLIENTS.get(client)?;
+        let make = on_completion.map(|on_completion| {
+            move || -> CompletionHandler {
+                // SAFETY: the contract of this function. From here on the library owns the data.
+                let userdata = unsafe { UserData::new(userdata, release) };
+                let (client, mut text) = (client.addr(), CText::new(""));
+                Box::new(move |completion: &Completion| {
+                    let completion = completion_for_c(completion, &mut text);
+                    let client = without_provenance_mut(client);
+                    // SAFETY: the callback's contract; the completion lives until it returns.
+                    unsafe { on_completion(client, &raw const completion, userdata.as_ptr()) }
+                })
+            }
+        });
+        Ok(target.set_completion_handler(make)?)
+    })
+}
+
+/// Sets the callback for messages that match no subscription; NULL removes it.
+///
+/// The platform subscribes devices to some of its topics on its own. With a NULL `on_message`,
+/// `userdata` and `release` are ignored.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_STATE unless the client is stopped.
+///
+/// # Safety
+///
+/// `userdata` must be usable from one thread at a time until it is released.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_client_set_message_callback(
+    client: *mut aliot_client,
+    on_message: aliot_message_cb,
+    userdata: *mut c_void,
+    release: aliot_release_cb,
+) -> aliot_result {
+    guard(|| {
+        let target = CLIENTS.get(client)?;
+        let make = on_message.map(|on_message| {
+            // SAFETY: the contract of this function. Once called, the library owns the user data.
+            move || unsafe { message_handler(client, on_message, userdata, release) }
+        });
+        Ok(target.set_message_handler(make)?)
+    })
+}
+
+/// A handler that owns the user data and passes messages to C.
+///
+/// # Safety
+///
+/// `userdata` must be usable from one thread at a time until it is released, by `on_message` too.
+pub(super) unsafe fn message_handler(
+    client: *mut aliot_client,
+    on_message: unsafe extern "C" fn(*mut aliot_client, *const aliot_message, *mut c_void),
+    userdata: *mut c_void,
+    release: aliot_release_cb,
+) -> MessageHandler {
+    // SAFETY: the contract of this function.
+    let userdata = unsafe { UserData::new(userdata, release) };
+    let (client, mut topic) = (client.addr(), CText::new(""));
+    Box::new(move |message: &Message<'_>| {
+        let message = message_for_c(message, &mut topic);
+        let client = without_provenance_mut(client);
+        // SAFETY: the callback's contract; the message lives until it returns.
+        unsafe { on_message(client, &raw const message, userdata.as_ptr()) }
+    })
+}
+
+/// `text` keeps the event's text while C looks at it.
+fn event_for_c(event: &Event, text: &mut CText) -> aliot_event {
+    let retry_in = event.retry_in.map_or(0, |delay| delay.as_millis());
+    aliot_event {
+        kind: match event.kind {
+            EventKind::Connecting => aliot_event_kind::Connecting,
+            EventKind::Connected => aliot_event_kind::Connected,
+            EventKind::ConnectFailed => aliot_event_kind::ConnectFailed,
+            EventKind::Disconnected => aliot_event_kind::Disconnected,
+            EventKind::Stopped => aliot_event_kind::Stopped,
+            EventKind::TakenOver => aliot_event_kind::TakenOver,
+            EventKind::MessagesDropped => aliot_event_kind::MessagesDropped,
+            EventKind::SubscriptionLost => aliot_event_kind::SubscriptionLost,
+        },
+        reason: match &event.error {
+            Some(error) => code_of(error.kind()),
+            None => aliot_result::Ok,
+        },
+        text: text.set(&event.text),
+        session_present: event.session_present,
+        will_retry: event.retry_in.is_some(),
+        retry_in_ms: u32::try_from(retry_in).unwrap_or(u32::MAX),
+        messages_dropped: event.dropped,
+    }
+}
+
+/// `text` keeps the completion's text while C looks at it.
+fn completion_for_c(completion: &Completion, text: &mut CText) -> aliot_completion {
+    let (result, text, granted) = match &completion.result {
+        Ok(granted) => (aliot_result::Ok, text.set(""), *granted),
+        Err(error) => (code_of(error.kind()), text.set(&error.to_string()), None),
+    };
+    aliot_completion {
+        token: completion.token.get(),
+        result,
+        text,
+        granted_qos: granted.map_or(aliot_qos::AtMostOnce, Into::into),
+    }
+}
+
+/// `topic` keeps the message's topic while C looks at it.
+fn message_for_c(message: &Message<'_>, topic: &mut CText) -> aliot_message {
+    let payload = if message.payload.is_empty() {
+        c"".to_bytes_with_nul()
+    } else {
+        message.payload
+    };
+    aliot_message {
+        topic: topic.set(message.topic),
+        payload: payload.as_ptr(),
+        payload_len: message.payload.len(),
+        qos: message.qos.into(),
+        duplicate: message.duplicate,
+        retained: message.retained,
+    }
+}

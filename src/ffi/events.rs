@@ -1,0 +1,136 @@
+//! What callbacks receive, and the functions of C that receive it.
+//!
+//! The library allocates these structures and may append members in a compatible release.
+
+use std::ffi::{c_char, c_void};
+
+use super::result::aliot_result;
+use super::types::{aliot_client, aliot_log_level, aliot_qos, aliot_token};
+
+/// What happened to the connection.
+///
+/// Every CONNECTING is followed by exactly one CONNECTED or CONNECT_FAILED, every CONNECTED by
+/// exactly one DISCONNECTED. STOPPED is the last event until the next aliot_client_start. Later
+/// versions may add values, so have a default branch.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum aliot_event_kind {
+    /// An attempt begins.
+    Connecting = 1,
+    /// The platform has accepted the connection.
+    Connected = 2,
+    /// The attempt failed.
+    ConnectFailed = 3,
+    /// The connection ended.
+    Disconnected = 4,
+    /// The client has stopped.
+    Stopped = 5,
+    /// Another connection with the same identity replaced this one. Comes before DISCONNECTED.
+    TakenOver = 6,
+    /// QoS 0 messages were lost: received ones because callbacks were too slow, or unsent ones
+    /// because the client ended.
+    MessagesDropped = 7,
+    /// The platform refused to restore a subscription after a reconnect; text is its filter.
+    SubscriptionLost = 8,
+}
+
+/// An event of a client. The library allocates it and may append members: read it, never copy it by
+/// value.
+#[repr(C)]
+pub struct aliot_event {
+    /// What happened.
+    pub kind: aliot_event_kind,
+    /// Why it failed or ended; ALIOT_RESULT_OK for the other kinds, and for a disconnection that
+    /// the application asked for.
+    pub reason: aliot_result,
+    /// The reason in words; never NULL, may be empty.
+    pub text: *const c_char,
+    /// CONNECTED: the platform kept the session.
+    pub session_present: bool,
+    /// CONNECT_FAILED, DISCONNECTED: the client will try again by itself.
+    pub will_retry: bool,
+    /// When, if will_retry.
+    pub retry_in_ms: u32,
+    /// MESSAGES_DROPPED: how many.
+    pub messages_dropped: u64,
+}
+
+/// A message from the platform. The library allocates it and may append members: read it, never
+/// copy it by value.
+#[repr(C)]
+pub struct aliot_message {
+    /// The topic it was published to.
+    pub topic: *const c_char,
+    /// Never NULL; not NUL-terminated.
+    pub payload: *const u8,
+    /// Bytes at payload.
+    pub payload_len: usize,
+    /// How it was sent.
+    pub qos: aliot_qos,
+    /// The platform has sent it before, and it may have been delivered.
+    pub duplicate: bool,
+    /// The platform kept it from before the subscription.
+    pub retained: bool,
+}
+
+/// The end of an operation: exactly one for each that was accepted and has one. The library
+/// allocates it and may append members: read it, never copy it by value.
+#[repr(C)]
+pub struct aliot_completion {
+    /// Which operation.
+    pub token: aliot_token,
+    /// ALIOT_RESULT_OK: acknowledged, or handed to the network for QoS 0.
+    pub result: aliot_result,
+    /// The result in words; never NULL, may be empty.
+    pub text: *const c_char,
+    /// Subscriptions: what the platform granted, which may be less than was asked for.
+    pub granted_qos: aliot_qos,
+}
+
+/// One line of the log. The library allocates it and may append members: read it, never copy it by
+/// value.
+#[repr(C)]
+pub struct aliot_log_record {
+    /// How important it is.
+    pub level: aliot_log_level,
+    /// The part of the library that speaks, such as "session".
+    pub target: *const c_char,
+    /// The line, without a line feed and without a secret.
+    pub text: *const c_char,
+}
+
+/// Receives the events of a client.
+pub type aliot_event_cb = Option<
+    unsafe extern "C" fn(
+        client: *mut aliot_client,
+        event: *const aliot_event,
+        userdata: *mut c_void,
+    ),
+>;
+
+/// Receives messages. A message of QoS 1 is acknowledged after the callback has returned.
+pub type aliot_message_cb = Option<
+    unsafe extern "C" fn(
+        client: *mut aliot_client,
+        message: *const aliot_message,
+        userdata: *mut c_void,
+    ),
+>;
+
+/// Receives the end of each operation.
+pub type aliot_completion_cb = Option<
+    unsafe extern "C" fn(
+        client: *mut aliot_client,
+        completion: *const aliot_completion,
+        userdata: *mut c_void,
+    ),
+>;
+
+/// Receives log records on the thread that logs, whichever that is, on several at once. The one
+/// callback that must not call the library.
+pub type aliot_log_cb =
+    Option<unsafe extern "C" fn(record: *const aliot_log_record, userdata: *mut c_void)>;
+
+/// Takes user data back. Runs once, on any thread, possibly inside the call that ended its use. May
+/// be NULL where it is a parameter.
+pub type aliot_release_cb = Option<unsafe extern "C" fn(userdata: *mut c_void)>;

@@ -1,0 +1,123 @@
+//! From an error to a code and a sentence; the only writer of the last error.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use super::result::aliot_result;
+use crate::error::{Error, ErrorKind, Stage};
+
+thread_local! {
+    static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Why an exported function did not do what it was asked.
+pub(super) struct Failure {
+    code: aliot_result,
+    message: String,
+}
+
+impl Failure {
+    /// `name` is the argument that must not be NULL.
+    pub(super) fn null(name: &str) -> Self {
+        Self {
+            code: aliot_result::NullPointer,
+            message: format!("{name} is NULL"),
+        }
+    }
+
+    /// `name` is the argument; `problem` says its value and what is allowed.
+    pub(super) fn invalid(name: &str, problem: impl fmt::Display) -> Self {
+        Error::argument(name, problem).into()
+    }
+
+    /// `name` is text whose first `valid` bytes are UTF-8 and the next is not.
+    pub(super) fn not_utf8(name: &str, valid: usize) -> Self {
+        Self {
+            code: aliot_result::InvalidUtf8,
+            message: format!("{name} is not UTF-8 at byte {valid}"),
+        }
+    }
+
+    /// No live object has the handle.
+    pub(super) fn bad_handle(message: String) -> Self {
+        Self {
+            code: aliot_result::BadHandle,
+            message,
+        }
+    }
+
+    /// `buffer` has `capacity` bytes, and `needed` with the NUL would do.
+    pub(super) fn too_small(capacity: usize, needed: usize) -> Self {
+        Self {
+            code: aliot_result::BufferTooSmall,
+            message: format!("capacity is {capacity}: {needed} bytes are needed"),
+        }
+    }
+
+    /// A defect of the library.
+    pub(super) fn internal(text: String) -> Self {
+        Error::new(ErrorKind::Internal, Stage::Library, text).into()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            code: code_of(error.kind()),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Turns the outcome of a call into its code. The only writer of the last error.
+pub(super) fn report(outcome: Result<(), Failure>) -> aliot_result {
+    let (code, message) = match outcome {
+        Ok(()) => (aliot_result::Ok, String::new()),
+        Err(failure) => (failure.code, failure.message),
+    };
+    // Fails only while the thread is being torn down: then nobody is left to ask.
+    let _ = LAST_ERROR.try_with(|last| last.replace(message));
+    code
+}
+
+/// Shows `read` the last error of this thread.
+pub(super) fn last_error<T>(read: impl FnOnce(&str) -> T) -> T {
+    let text = LAST_ERROR.try_with(|last| last.borrow().clone());
+    read(text.as_deref().unwrap_or_default())
+}
+
+/// The code of the header for each kind of error.
+pub(super) fn code_of(kind: ErrorKind) -> aliot_result {
+    match kind {
+        ErrorKind::InvalidArgument => aliot_result::InvalidArgument,
+        ErrorKind::InvalidState => aliot_result::InvalidState,
+        ErrorKind::OutboxFull => aliot_result::OutboxFull,
+        ErrorKind::Timeout => aliot_result::Timeout,
+        ErrorKind::Cancelled => aliot_result::Cancelled,
+        ErrorKind::WouldDeadlock => aliot_result::WouldDeadlock,
+        ErrorKind::Expired => aliot_result::Expired,
+        ErrorKind::Closing => aliot_result::Closing,
+        ErrorKind::Dropped => aliot_result::Dropped,
+        ErrorKind::Dns => aliot_result::Dns,
+        ErrorKind::Network => aliot_result::Network,
+        ErrorKind::ConnectTimeout => aliot_result::ConnectTimeout,
+        ErrorKind::ClosedByPeer => aliot_result::ClosedByPeer,
+        ErrorKind::TlsConfig => aliot_result::TlsConfig,
+        ErrorKind::TlsHandshake => aliot_result::TlsHandshake,
+        ErrorKind::TlsCertificate => aliot_result::TlsCertificate,
+        ErrorKind::Protocol => aliot_result::Protocol,
+        ErrorKind::KeepAliveTimeout => aliot_result::KeepAliveTimeout,
+        ErrorKind::BadCredentials => aliot_result::BadCredentials,
+        ErrorKind::BadClientId => aliot_result::BadClientId,
+        ErrorKind::ServerUnavailable => aliot_result::ServerUnavailable,
+        ErrorKind::NotAuthorized => aliot_result::NotAuthorized,
+        ErrorKind::UnsupportedProtocol => aliot_result::UnsupportedProtocol,
+        ErrorKind::SubscriptionRefused => aliot_result::SubscriptionRefused,
+        ErrorKind::TakenOver => aliot_result::TakenOver,
+        ErrorKind::InboxOverflow => aliot_result::InboxOverflow,
+        ErrorKind::RegistrationRefused => aliot_result::RegistrationRefused,
+        ErrorKind::RegistrationMalformed => aliot_result::RegistrationMalformed,
+        ErrorKind::Internal => aliot_result::Internal,
+        ErrorKind::NoResources => aliot_result::NoResources,
+    }
+}

@@ -1,0 +1,203 @@
+//! Identity: who the device is.
+
+use std::ffi::c_char;
+use std::ptr::null;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::guard::{guard, guard_or};
+use super::handle::Registry;
+use super::ptr::{Out, str_arg};
+use super::result::aliot_result;
+use super::text::CText;
+use super::types::aliot_identity;
+use crate::{Error, Identity};
+
+/// An identity and the texts its accessors lend.
+pub(super) struct IdentityObject {
+    pub(super) identity: Identity,
+    product_key: CText,
+    device_name: CText,
+    secret: CText,
+    client_id: CText,
+    username: CText,
+}
+
+pub(super) static IDENTITIES: Registry<IdentityObject> = Registry::new("identity");
+
+impl IdentityObject {
+    fn new(identity: Identity) -> Self {
+        Self {
+            product_key: CText::new(identity.product_key()),
+            device_name: CText::new(identity.device_name()),
+            secret: CText::new(identity.secret().expose()),
+            client_id: CText::new(identity.client_id()),
+            username: CText::new(identity.username()),
+            identity,
+        }
+    }
+}
+
+/// Makes an identity from what the console shows for a device.
+///
+/// `product_key` and `device_name` are 1 to 64 letters, digits and the few signs the platform
+/// allows; `device_secret` is the device's own secret, never the product's.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the secret.
+///
+/// # Safety
+///
+/// The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_identity_create(
+    product_key: *const c_char,
+    device_name: *const c_char,
+    device_secret: *const c_char,
+    identity_out: *mut *mut aliot_identity,
+) -> aliot_result {
+    guard(|| {
+        // SAFETY: the contract of this function.
+        let out = unsafe { Out::required("identity_out", identity_out) }?;
+        // SAFETY: the contract of this function.
+        let product_key = unsafe { str_arg("product_key", product_key) }?;
+        // SAFETY: the contract of this function.
+        let device_name = unsafe { str_arg("device_name", device_name) }?;
+        // SAFETY: the contract of this function.
+        let device_secret = unsafe { str_arg("device_secret", device_secret) }?;
+        create(
+            out,
+            Identity::with_secret(product_key, device_name, device_secret),
+        )
+    })
+}
+
+/// Makes the identity of a device that the platform created, from the client id and the device
+/// token that registration returned.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the token.
+///
+/// # Safety
+///
+/// The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_identity_create_with_token(
+    product_key: *const c_char,
+    device_name: *const c_char,
+    client_id: *const c_char,
+    device_token: *const c_char,
+    identity_out: *mut *mut aliot_identity,
+) -> aliot_result {
+    guard(|| {
+        // SAFETY: the contract of this function.
+        let out = unsafe { Out::required("identity_out", identity_out) }?;
+        // SAFETY: the contract of this function.
+        let product_key = unsafe { str_arg("product_key", product_key) }?;
+        // SAFETY: the contract of this function.
+        let device_name = unsafe { str_arg("device_name", device_name) }?;
+        // SAFETY: the contract of this function.
+        let client_id = unsafe { str_arg("client_id", client_id) }?;
+        // SAFETY: the contract of this function.
+        let device_token = unsafe { str_arg("device_token", device_token) }?;
+        create(
+            out,
+            Identity::with_token(product_key, device_name, client_id, device_token),
+        )
+    })
+}
+
+/// Makes an identity from the three fields of CONNECT, which are sent as they are.
+///
+/// For private platforms and for credentials made elsewhere. Such an identity has neither product
+/// key nor device name: it needs an endpoint with a host, and the topic helpers refuse it.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the password.
+///
+/// # Safety
+///
+/// The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_identity_create_verbatim(
+    client_id: *const c_char,
+    username: *const c_char,
+    password: *const c_char,
+    identity_out: *mut *mut aliot_identity,
+) -> aliot_result {
+    guard(|| {
+        // SAFETY: the contract of this function.
+        let out = unsafe { Out::required("identity_out", identity_out) }?;
+        // SAFETY: the contract of this function.
+        let client_id = unsafe { str_arg("client_id", client_id) }?;
+        // SAFETY: the contract of this function.
+        let username = unsafe { str_arg("username", username) }?;
+        // SAFETY: the contract of this function.
+        let password = unsafe { str_arg("password", password) }?;
+        create(out, Identity::verbatim(client_id, username, password))
+    })
+}
+
+/// Ends the life of the handle and of the texts its accessors returned, and overwrites the secret.
+/// Configs made from the identity keep their copy. NULL and a destroyed handle do nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_identity_destroy(identity: *mut aliot_identity) {
+    guard_or((), || {
+        drop(IDENTITIES.remove(identity));
+        Ok(())
+    });
+}
+
+/// Whether the secret is a device token, which goes with the client id below. False for a bad
+/// handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_identity_has_token(identity: *const aliot_identity) -> bool {
+    guard_or(false, || Ok(IDENTITIES.get(identity)?.identity.has_token()))
+}
+
+/// Product key; "" for a verbatim identity, NULL for a bad handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_identity_product_key(identity: *const aliot_identity) -> *const c_char {
+    lend(identity, |object| &object.product_key)
+}
+
+/// Device name; "" for a verbatim identity, NULL for a bad handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_identity_device_name(identity: *const aliot_identity) -> *const c_char {
+    lend(identity, |object| &object.device_name)
+}
+
+/// Device secret, device token or password. Store it as carefully as a password. NULL for a bad
+/// handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_identity_secret(identity: *const aliot_identity) -> *const c_char {
+    lend(identity, |object| &object.secret)
+}
+
+/// Client id that goes with a device token, or the whole client id of a verbatim identity; else "".
+/// NULL for a bad handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_identity_client_id(identity: *const aliot_identity) -> *const c_char {
+    lend(identity, |object| &object.client_id)
+}
+
+/// User name of a verbatim identity; else "". NULL for a bad handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_identity_username(identity: *const aliot_identity) -> *const c_char {
+    lend(identity, |object| &object.username)
+}
+
+fn create(out: Out<*mut aliot_identity>, identity: Result<Identity, Error>) -> Result<(), Failure> {
+    out.write(IDENTITIES.insert(Arc::new(IdentityObject::new(identity?)))?);
+    Ok(())
+}
+
+fn lend(
+    identity: *const aliot_identity,
+    text: impl FnOnce(&IdentityObject) -> &CText,
+) -> *const c_char {
+    guard_or(null(), || Ok(text(&*IDENTITIES.get(identity)?).as_ptr()))
+}

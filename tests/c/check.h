@@ -1,0 +1,79 @@
+/* Checks that do not disappear with NDEBUG. A failed one names itself and ends the program. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#define _POSIX_C_SOURCE 200809L
+
+#include <aliot.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) \
+            check_failed(__FILE__, __LINE__, #condition); \
+    } while (0)
+
+#define CHECK_OK(call) check_result(__FILE__, __LINE__, #call, call, ALIOT_RESULT_OK)
+
+/* The call must fail with this result and leave a sentence that contains the text. */
+#define CHECK_FAILS(call, result, text) \
+    do { \
+        check_result(__FILE__, __LINE__, #call, call, result); \
+        check_last_error(__FILE__, __LINE__, #call, text); \
+    } while (0)
+
+/* True within ten seconds. Under valgrind everything takes longer. */
+#define CHECK_EVENTUALLY(condition) \
+    do { \
+        int check_rounds = 0; \
+        while (!(condition) && check_rounds++ < 10000) \
+            check_sleep_ms(1); \
+        CHECK(condition); \
+    } while (0)
+
+/* Runs a test and says so. */
+#define RUN(test) \
+    do { \
+        printf("%s\n", #test); \
+        fflush(stdout); \
+        test(); \
+    } while (0)
+
+static inline void check_failed(const char *file, int line, const char *what)
+{
+    char text[512];
+    aliot_last_error(text, sizeof text);
+    fprintf(stderr, "%s:%d: not true: %s\n    last error: %s\n", file, line, what, text);
+    exit(1);
+}
+
+static inline void check_result(const char *file, int line, const char *call, aliot_result got,
+                                aliot_result wanted)
+{
+    if (got != wanted) {
+        fprintf(stderr, "got %s, wanted %s\n", aliot_result_name(got), aliot_result_name(wanted));
+        check_failed(file, line, call);
+    }
+}
+
+static inline void check_last_error(const char *file, int line, const char *call, const char *part)
+{
+    char text[512];
+    aliot_last_error(text, sizeof text);
+    if (strstr(text, part) == NULL) {
+        fprintf(stderr, "the last error does not say \"%s\"\n", part);
+        check_failed(file, line, call);
+    }
+}
+
+static inline void check_sleep_ms(long milliseconds)
+{
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+#endif

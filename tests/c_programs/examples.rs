@@ -1,0 +1,252 @@
+//! The examples and the README's quick start: each is compiled with every warning on, and run
+//! against a simulator through an outage.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use aliot_sim::{Options, Qos, Sim};
+
+use crate::toolbox::{ROOT, build, check, has_valgrind, installed_library, valgrind};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SECRET: &str = "canary-device-secret";
+
+/// A program from `c_examples`, under valgrind if that is there, with its platform beside it.
+struct Bench {
+    sim: Sim,
+    program: PathBuf,
+}
+
+impl Bench {
+    fn new(example: &str) -> Self {
+        let source = Path::new(ROOT).join("c_examples").join(example);
+        let directory =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("example-{example}"));
+        let sim = Sim::start(Options {
+            dir: Some(directory),
+            ..Options::default()
+        })
+        .unwrap();
+        sim.add_device("a1demo", "lamp", SECRET);
+        let program = build(&source, &installed_library(), "-O0");
+        Self { sim, program }
+    }
+
+    fn environment(&self, command: &mut Command) {
+        command
+            .env("ALIOT_PRODUCT_KEY", "a1demo")
+            .env("ALIOT_DEVICE_NAME", "lamp")
+            .env("ALIOT_DEVICE_SECRET", SECRET)
+            .env("ALIOT_HOST", "localhost")
+            .env(
+                "ALIOT_PORT",
+                self.sim.tls_addr().unwrap().port().to_string(),
+            )
+            .env("ALIOT_CA_FILE", self.sim.ca_file().unwrap());
+    }
+
+    /// Starts it; its standard output comes line by line.
+    fn start(&self, arguments: &[&str]) -> Running {
+        // Over TLS, so that only addresses and leaks are looked at: see `main.rs`.
+        let mut command = if has_valgrind() {
+            valgrind(&self.program, &["--undef-value-errors=no"])
+        } else {
+            Command::new(&self.program)
+        };
+        self.environment(command.args(arguments));
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines() {
+                let _ = sender.send(line.unwrap());
+            }
+        });
+        Running {
+            process,
+            lines,
+            said: Vec::new(),
+        }
+    }
+}
+
+struct Running {
+    process: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Running {
+    /// Waits for a line that contains `text`.
+    fn expect(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                let _ = self.process.kill();
+                panic!("it never said {text:?}, but: {:#?}", self.said);
+            };
+            let found = line.contains(text);
+            self.said.push(line);
+            if found {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the end, which must be a success.
+    fn finish(mut self) -> Vec<String> {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.said.push(line);
+        }
+        let output = self.process.wait_with_output().unwrap();
+        check(Path::new("example"), &format!("{:#?}", self.said), &output);
+        assert!(
+            !self.said.join("\n").contains(SECRET),
+            "it printed the secret"
+        );
+        self.said
+    }
+}
+
+fn wait(sim: &Sim, what: &str, condition: impl Fn(&aliot_sim::View<'_>) -> bool) {
+    let outcome = sim.wait_for(condition, PATIENCE);
+    assert!(
+        outcome.is_ok(),
+        "{what} did not happen: {:#?}",
+        sim.log_lines()
+    );
+}
+
+#[test]
+fn connect_signs_in_and_says_goodbye() {
+    let bench = Bench::new("connect.c");
+    let said = bench.start(&[]).finish();
+    assert!(
+        said.iter().any(|line| line.contains("connected")),
+        "{said:#?}"
+    );
+    wait(&bench.sim, "the end of the connection", |view| {
+        view.connections().is_empty()
+    });
+    let log = bench.sim.log_lines().join("\n");
+    assert!(log.contains("DISCONNECT"), "it left without goodbye: {log}");
+}
+
+#[test]
+fn telemetry_reports_through_a_cut() {
+    let bench = Bench::new("telemetry.c");
+    let running = bench.start(&["20", "100"]);
+    wait(&bench.sim, "a third reading", |view| {
+        view.received().len() >= 3
+    });
+    bench.sim.reset("a1demo", "lamp").unwrap();
+    let said = running.finish();
+    assert!(
+        said.iter()
+            .any(|line| line.contains("20 readings acknowledged, 0 lost")),
+        "{said:#?}"
+    );
+    let readings: std::collections::BTreeSet<_> = bench
+        .sim
+        .received()
+        .into_iter()
+        .map(|message| message.payload)
+        .collect();
+    assert_eq!(readings.len(), 20);
+}
+
+#[test]
+fn commands_are_answered_before_and_after_a_cut() {
+    let bench = Bench::new("commands.c");
+    let mut running = bench.start(&[]);
+    let subscriptions = |view: &aliot_sim::View<'_>| {
+        let connections = view.connections();
+        connections
+            .iter()
+            .any(|connection| !connection.subscriptions.is_empty())
+    };
+    for command in ["on", "off", "goodbye"] {
+        wait(&bench.sim, "its subscription", subscriptions);
+        let topic = "/a1demo/lamp/user/get";
+        bench
+            .sim
+            .publish(
+                "a1demo",
+                "lamp",
+                topic,
+                command.as_bytes(),
+                Qos::AtLeastOnce,
+            )
+            .unwrap();
+        running.expect(&format!("command: {command}"));
+        if command == "on" {
+            wait(&bench.sim, "the answer", |view| view.received().len() == 1);
+            bench.sim.cut("a1demo", "lamp").unwrap();
+            running.expect("connected");
+        }
+    }
+    let said = running.finish();
+    assert!(
+        said.iter().any(|line| line.contains("lamp released")),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn credentials_sign_another_client_in() {
+    let bench = Bench::new("credentials.c");
+    let mut publisher = Command::new("sh");
+    let script = format!(
+        "eval \"$('{}')\" && mosquitto_pub -V mqttv311 -h localhost -p \"$ALIOT_PORT\" \
+         --cafile \"$ALIOT_CA_FILE\" -i \"$client_id\" -u \"$username\" -P \"$password\" \
+         -q 1 -t /a1demo/lamp/user/update -m hello",
+        bench.program.display()
+    );
+    bench.environment(publisher.args(["-c", &script]));
+    check(
+        &bench.program,
+        "mosquitto_pub",
+        &publisher.output().unwrap(),
+    );
+    assert_eq!(bench.sim.received().len(), 1);
+}
+
+#[test]
+fn a_missing_variable_is_named() {
+    for example in ["connect.c", "telemetry.c", "commands.c", "credentials.c"] {
+        let source = Path::new(ROOT).join("c_examples").join(example);
+        let program = build(&source, &installed_library(), "-O2");
+        let output = Command::new(program).env_clear().output().unwrap();
+        assert!(!output.status.success(), "{example}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            error.contains("ALIOT_PRODUCT_KEY is not set"),
+            "{example}: {error}"
+        );
+    }
+}
+
+#[test]
+fn the_readmes_quick_start_compiles() {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let programs: Vec<&str> = readme
+        .split("```c\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!programs.is_empty());
+    for (n, program) in programs.iter().enumerate() {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("readme{n}.c"));
+        fs::write(&path, program).unwrap();
+        build(&path, &installed_library(), "-O2");
+    }
+}

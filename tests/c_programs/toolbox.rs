@@ -1,0 +1,117 @@
+//! Compiling C programs against this very build, and running them.
+
+use std::env;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const WARNINGS: [&str; 5] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+/// The shared library of this very build, under the name that programs look for.
+pub(crate) fn installed_library() -> PathBuf {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(install_library).clone()
+}
+
+fn install_library() -> PathBuf {
+    let built = env::current_exe().unwrap().with_file_name("libaliot.so");
+    assert!(built.exists(), "{} is not built", built.display());
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lib");
+    fs::create_dir_all(&directory).unwrap();
+    let (major, minor) = (
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+    );
+    let installed = directory.join(format!("libaliot.so.{major}.{minor}"));
+    let _ = fs::remove_file(&installed);
+    std::os::unix::fs::symlink(&built, &installed).unwrap();
+    installed
+}
+
+pub(crate) fn sources(directory: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
+    let mut sources: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect();
+    sources.sort();
+    sources
+}
+
+pub(crate) fn build(source: &Path, library: &Path, optimisation: &str) -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bin");
+    fs::create_dir_all(&directory).unwrap();
+    let name = source.file_stem().unwrap().to_string_lossy();
+    let program = directory.join(format!("{name}{optimisation}"));
+    let mut rpath = std::ffi::OsString::from("-Wl,-rpath,");
+    rpath.push(library.parent().unwrap());
+    let output = Command::new("cc")
+        .args(WARNINGS)
+        .args(["-g", optimisation, "-DNDEBUG", "-pthread"])
+        .args(["-I", &format!("{ROOT}/include")])
+        .arg(source)
+        .arg(library)
+        .arg(rpath)
+        .arg("-o")
+        .arg(&program)
+        .output()
+        .unwrap_or_else(|error| panic!("cc cannot be run: {error}"));
+    check(source, "does not compile", &output);
+    program
+}
+
+/// A program that found another copy of the library would prove nothing about this one.
+pub(crate) fn check_loaded_library(program: &Path, library: &Path) {
+    let output = Command::new(program)
+        .env("LD_TRACE_LOADED_OBJECTS", "1")
+        .output()
+        .unwrap();
+    let objects = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = format!("=> {} ", library.display());
+    assert!(
+        objects.contains(&expected),
+        "{} does not load {}:\n{objects}",
+        program.display(),
+        library.display()
+    );
+}
+
+/// std keeps a few "possibly lost" bytes for the main thread on purpose: definite ones count.
+pub(crate) fn valgrind(program: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--quiet", "--leak-check=full", "--error-exitcode=99"])
+        .args(["--errors-for-leak-kinds=definite,indirect"])
+        .args(["--show-leak-kinds=definite,indirect", "--num-callers=30"])
+        .args(options)
+        .arg(program);
+    command
+}
+
+pub(crate) fn check(source: &Path, how: &str, output: &Output) {
+    assert!(
+        output.status.success(),
+        "{} {how}: {}\n{}\n{}",
+        source.display(),
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Past the test harness, which keeps the output of a test that passes to itself.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says so if it is not there.
+pub(crate) fn has_valgrind() -> bool {
+    let found = Command::new("valgrind").arg("--version").output().is_ok();
+    if !found {
+        say("valgrind is not installed: the C programs run without it, leaks go unnoticed");
+    }
+    found
+}

@@ -1,0 +1,93 @@
+//! Tests that need a process of their own, and what a process uses.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::eventually;
+
+const CHILD: &str = "ALIOT_TEST_CHILD";
+
+/// Runs `body` in a process in which no other test runs: this very test, executed again. `test` is
+/// its full name. Returns the signal that ended the process, if one did.
+pub(crate) fn run_alone(test: &str, role: &str, body: impl FnOnce()) -> Option<i32> {
+    if std::env::var(CHILD).as_deref() == Ok(role) {
+        body();
+        std::process::exit(0);
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(CHILD, role)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    if let Some(signal) = output.status.signal() {
+        return Some(signal);
+    }
+    assert!(output.status.success(), "{test}, {role}: {}", text.concat());
+    // What it measured, for those who run with --nocapture.
+    for line in text[1]
+        .lines()
+        .filter(|line| line.starts_with("measured: "))
+    {
+        eprintln!("{line}");
+    }
+    assert!(
+        !text[0].contains("running 0 tests"),
+        "there is no test of the name {test}"
+    );
+    None
+}
+
+/// What this process uses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Usage {
+    pub(crate) threads: usize,
+    pub(crate) descriptors: usize,
+    pub(crate) rss_kib: usize,
+}
+
+impl Usage {
+    pub(crate) fn now() -> Self {
+        let entries = |dir| fs::read_dir(dir).unwrap().count();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let rss_kib = rss.and_then(|rss| rss.split_whitespace().next());
+        Self {
+            threads: entries("/proc/self/task"),
+            descriptors: entries("/proc/self/fd"),
+            rss_kib: rss_kib.unwrap().parse().unwrap(),
+        }
+    }
+
+    /// Waits until no more threads and descriptors are in use than `self` has.
+    pub(crate) fn wait_for_return(self) {
+        eventually("threads and descriptors are back where they were", || {
+            let now = Self::now();
+            now.threads <= self.threads && now.descriptors <= self.descriptors
+        });
+    }
+}
+
+/// The processor time that all threads whose names start with `aliot` have used.
+pub(crate) fn library_cpu() -> Duration {
+    let mut ticks = 0;
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let Ok(stat) = fs::read_to_string(task.unwrap().path().join("stat")) else {
+            continue; // it has just ended
+        };
+        let (name, rest) = stat.rsplit_once(')').unwrap();
+        if name.contains("(aliot") {
+            // utime and stime are fields 14 and 15; `rest` begins with field 3.
+            let fields = rest.split_whitespace().skip(11).take(2);
+            ticks += fields
+                .map(|field| field.parse::<u64>().unwrap())
+                .sum::<u64>();
+        }
+    }
+    // USER_HZ is 100 on every Linux that Rust runs on.
+    Duration::from_millis(ticks * 10)
+}

@@ -1,0 +1,216 @@
+//! A peer that does not read, reads slowly, or sends more than anybody wants.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use aliot::{Client, Counter, ErrorKind, EventKind, Qos};
+
+use crate::alone::{Usage, library_cpu, run_alone};
+use crate::chaos::{quick, soak};
+use crate::proxy::{Plan, Proxy, Toxics};
+use crate::support::broker::{Broker, PUBLISH, publish};
+use crate::support::device::{Device, Said, config};
+use crate::support::{PATIENCE, eventually};
+
+const PAYLOAD: usize = 8 * 1024;
+
+/// Publishes until the system and the outbox are full. Returns how many messages were taken.
+pub(crate) fn fill(client: &Client) -> u32 {
+    let mut taken = 0_u32;
+    let mut refused = 0;
+    // The driver still moves bytes into the system while this goes on: full is what stays full.
+    while refused < 20 {
+        let payload = [taken.to_be_bytes().as_slice(), &[7; PAYLOAD]].concat();
+        match client.publish("up", &payload, Qos::AtMostOnce, false) {
+            Ok(_) => (taken, refused) = (taken + 1, 0),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::OutboxFull, "{error}");
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        assert!(taken < 100_000, "nothing ever filled");
+    }
+    taken
+}
+
+#[test]
+fn publish_never_blocks_and_reading_goes_on_while_the_peer_does_not_read() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    device.client.wait_connected(PATIENCE).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let filled = std::thread::scope(|scope| {
+        scope.spawn(|| sender.send(fill(&device.client)).unwrap());
+        receiver.recv_timeout(PATIENCE).expect("publish blocks")
+    });
+    let error = device
+        .client
+        .publish("up", &[0; PAYLOAD], Qos::AtLeastOnce, true)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutboxFull);
+    // Writing is blocked; what the peer says is heard all the same.
+    for n in 0..10 {
+        connection.send(&publish("down", &[n], 0, 0));
+    }
+    let messages = device.messages(10);
+    assert_eq!(messages[9].1.payload, [9]);
+    // And nothing of what was accepted is missing once it reads again.
+    for n in 0..filled {
+        let publish = connection.expect_publish();
+        assert_eq!(publish.payload[..4], n.to_be_bytes(), "in order");
+        assert_eq!(publish.payload.len(), PAYLOAD + 4);
+    }
+    device.client.wait_flushed(PATIENCE).unwrap();
+}
+
+#[test]
+fn memory_is_bounded_and_no_processor_time_is_burnt_while_the_peer_does_not_read() {
+    let test =
+        "blocked::memory_is_bounded_and_no_processor_time_is_burnt_while_the_peer_does_not_read";
+    run_alone(test, "window", || {
+        let broker = Broker::listen();
+        let device = Device::start(&config(broker.address()));
+        let _connection = broker.accept(false);
+        device.client.wait_connected(PATIENCE).unwrap();
+        let before = Usage::now();
+        let filled = fill(&device.client);
+        let after = Usage::now();
+        let cpu = library_cpu();
+        let second = Duration::from_secs(1);
+        std::thread::sleep(second); // the interval that is measured
+        let burnt = library_cpu() - cpu;
+        eprintln!(
+            "measured: a peer that does not read: {filled} messages of {PAYLOAD} bytes taken, RSS \
+             {} to {} KiB, {burnt:?} of processor time in 1 s",
+            before.rss_kib, after.rss_kib
+        );
+        // 4 MiB of outbox, and 2 MiB for everything else.
+        assert!(
+            after.rss_kib < before.rss_kib + 6 * 1024,
+            "{before:?}, {after:?}"
+        );
+        assert!(burnt < second / 5, "{burnt:?}");
+    });
+}
+
+#[test]
+fn saying_goodbye_to_a_peer_that_does_not_read_burns_no_processor_time() {
+    let test = "blocked::saying_goodbye_to_a_peer_that_does_not_read_burns_no_processor_time";
+    run_alone(test, "goodbye", || {
+        let broker = Broker::listen();
+        // Its deadlines pass during the goodbye.
+        let device = Device::start(&quick("goodbye", broker.address().port()));
+        let _connection = broker.accept(false);
+        device.client.wait_connected(PATIENCE).unwrap();
+        device.publish("a", b"owed");
+        fill(&device.client);
+        let (cpu, since) = (library_cpu(), Instant::now());
+        device.client.stop(Duration::ZERO).unwrap();
+        device.event(EventKind::Stopped, 1);
+        let (burnt, took) = (library_cpu() - cpu, since.elapsed());
+        eprintln!("measured: a blocked goodbye: {burnt:?} of processor time in {took:.1?}");
+        assert!(burnt < Duration::from_millis(300), "{burnt:?} in {took:?}");
+    });
+}
+
+#[test]
+fn a_large_message_arrives_over_a_slow_link_and_pings_are_kept() {
+    // The real one: 256 KiB at 20 KB/s. In the gate, the same in an eighth of the time.
+    let (size, keep_alive_s, count) = if soak().is_some() {
+        (256 * 1024, 10, 4)
+    } else {
+        (32 * 1024, 1, 4)
+    };
+    let broker = Broker::listen();
+    let slow = Plan {
+        up: Toxics {
+            bytes_per_second: Some(20_000),
+            ..Toxics::default()
+        },
+        ..Plan::default()
+    };
+    let proxy = Proxy::start(broker.address(), move |_| slow.clone());
+    let mut config = config(proxy.address());
+    config.set_keep_alive_s(keep_alive_s).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    let payload: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+    let tokens: Vec<_> = (0..count).map(|_| device.publish("a", &payload)).collect();
+    let (mut pings, mut arrived) = (0, 0);
+    connection.0.set_read_timeout(Some(PATIENCE * 4)).unwrap();
+    while arrived < count || pings == 0 {
+        let packet = connection.next().expect("a false disconnection");
+        if packet.kind() == PUBLISH {
+            let publish = packet.publish();
+            assert!(publish.payload == payload, "the payload is damaged");
+            connection.puback(publish.id);
+            arrived += 1;
+        } else {
+            assert_eq!(packet.first, 0xC0, "{packet:?}");
+            connection.send(&[0xD0, 0]);
+            pings += 1;
+        }
+    }
+    for token in tokens {
+        assert_eq!(device.completion(token), Ok(None));
+    }
+    let lost =
+        |said: &Said| matches!(said, Said::Event(event) if event.kind == EventKind::Disconnected);
+    assert!(!device.said().iter().any(lost), "{:#?}", device.said());
+}
+
+#[test]
+fn a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_accounted_for() {
+    let test = "blocked::a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_accounted_for";
+    run_alone(test, "flood", || {
+        const FLOOD: u64 = 100_000;
+        let broker = Broker::listen();
+        let mut config = config(broker.address());
+        config.set_payload_limit(1000).unwrap();
+        config.set_topic_limit(100).unwrap();
+        config.set_inbox_limit(100, 1 << 20).unwrap();
+        let client = Client::new(&config).unwrap();
+        let delivered = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let counted = std::sync::Arc::clone(&delivered);
+        client
+            .subscribe("down", Qos::AtMostOnce, move || -> aliot::MessageHandler {
+                Box::new(move |_| {
+                    std::thread::sleep(Duration::from_millis(1)); // a slow application
+                    counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                })
+            })
+            .unwrap();
+        client.start().unwrap();
+        let mut connection = broker.accept(false);
+        connection.expect(crate::support::broker::SUBSCRIBE);
+        connection.suback(1, &[0]);
+        client.wait_connected(PATIENCE).unwrap();
+        let before = Usage::now();
+        let batch = publish("down", &[7; 500], 0, 0).repeat(1000);
+        for _ in 0..FLOOD / 1000 {
+            connection.send(&batch);
+        }
+        eventually("the flood has been read", || {
+            client.counter(Counter::MessagesReceived) == FLOOD
+        });
+        let after = Usage::now();
+        let all = |counter| client.counter(counter);
+        eventually("each message was delivered or counted as dropped", || {
+            let delivered = delivered.load(std::sync::atomic::Ordering::SeqCst);
+            delivered + all(Counter::MessagesDropped) == FLOOD
+        });
+        eprintln!(
+            "measured: a flood of {FLOOD}: {} dropped, RSS {} to {} KiB",
+            all(Counter::MessagesDropped),
+            before.rss_kib,
+            after.rss_kib
+        );
+        // 1 MiB of inbox, and 3 MiB for buffers on the way.
+        assert!(
+            after.rss_kib < before.rss_kib + 4 * 1024,
+            "{before:?}, {after:?}"
+        );
+    });
+}

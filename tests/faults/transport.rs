@@ -1,0 +1,546 @@
+//! What TCP can do to a connection.
+
+use std::net::{Shutdown, TcpListener};
+use std::time::Duration;
+
+use aliot::{Config, Counter, Endpoint, ErrorKind, EventKind, Identity, Qos};
+
+use crate::chaos::{quick, soak};
+use crate::proxy::{Draw, Ending, Plan, Proxy, Toxics};
+use crate::support::PATIENCE;
+use crate::support::broker::{Broker, Connection, DISCONNECT, SUBSCRIBE, publish};
+use crate::support::device::{Device, Said, config, private};
+use crate::support::mosquitto::Mosquitto;
+
+const ENDINGS: [Ending; 2] = [Ending::Fin, Ending::Reset];
+
+/// How often each cut is made.
+fn runs() -> usize {
+    if soak().is_some() { 20 } else { 1 }
+}
+
+/// Ends the connection as `ending` says.
+fn end(connection: Connection, ending: Ending) {
+    match ending {
+        Ending::Reset => connection.reset(),
+        _ => connection.hang_up(),
+    }
+}
+
+/// After whatever befell the first connection: a subscription and a message complete on the next,
+/// and every operation completes once.
+fn recovers(device: &Device, tokens: &[aliot::Token]) {
+    for &token in tokens {
+        device.completion(token).unwrap();
+    }
+    let said = device.said();
+    for &token in tokens {
+        let ends = said.iter().filter(
+            |said| matches!(said, Said::Completion(completion) if completion.token == token),
+        );
+        assert_eq!(ends.count(), 1, "{said:#?}");
+    }
+}
+
+#[test]
+fn a_cut_at_any_byte_of_a_connection_loses_nothing_over_tcp() {
+    let mosquitto = Mosquitto::start("cuts-tcp");
+    let config = |address: std::net::SocketAddr| {
+        let mut config = config(address);
+        config.set_clean_session(false);
+        config
+    };
+    // CONNECT has 43 bytes, CONNACK 4, SUBACK 5, the echo 10.
+    let up = [0, 1, 20, 40, 45, 50, 55, 60, 70, 80];
+    let down = [1, 3, 4, 6, 9, 10, 15, 19, 23];
+    cut_everywhere(mosquitto.tcp, &config, &up, &down);
+}
+
+#[test]
+fn a_cut_at_any_byte_of_a_connection_loses_nothing_over_tls() {
+    let mosquitto = Mosquitto::start("cuts-tls");
+    let ca = mosquitto.ca_pem.clone();
+    let config = move |address: std::net::SocketAddr| {
+        let identity = Identity::verbatim("device", "user", "password").unwrap();
+        let mut endpoint = Endpoint::host("localhost", address.port()).unwrap();
+        endpoint.set_ca_pem(ca.as_bytes()).unwrap();
+        let mut config = Config::new(&identity, &endpoint).unwrap();
+        private(&mut config);
+        config.set_clean_session(false);
+        config
+    };
+    // ClientHello, the server's flight, Finished, and the records after them.
+    let up = [0, 5, 100, 200, 250, 300, 320, 340, 360, 400];
+    let down = [1, 50, 127, 200, 500, 900, 1200, 1300, 1400, 1500];
+    cut_everywhere(mosquitto.tls, &config, &up, &down);
+}
+
+fn cut_everywhere(
+    broker: std::net::SocketAddr,
+    config: &dyn Fn(std::net::SocketAddr) -> Config,
+    up: &[usize],
+    down: &[usize],
+) {
+    let ups = up.iter().map(|&bytes| (bytes, true));
+    let all: Vec<_> = ups
+        .chain(down.iter().map(|&bytes| (bytes, false)))
+        .collect();
+    for ending in ENDINGS {
+        for &(bytes, upward) in &all {
+            for _ in 0..runs() {
+                let toxics = Toxics::limit(bytes, ending);
+                let (up, down) = if upward {
+                    (toxics, Toxics::default())
+                } else {
+                    (Toxics::default(), toxics)
+                };
+                let plan = Plan {
+                    up,
+                    down,
+                    cut: None,
+                };
+                let proxy = Proxy::first(broker, plan);
+                let device = Device::new(&config(proxy.address()));
+                let tokens = [
+                    device.subscribe("echo", Qos::AtLeastOnce),
+                    device.publish("echo", b"1"),
+                    device.publish("other", b"2"),
+                ];
+                device.client.start().unwrap();
+                recovers(&device, &tokens);
+                device.client.stop(Duration::ZERO).unwrap();
+                device.event(EventKind::Stopped, 1);
+            }
+        }
+    }
+}
+
+/// Where a scripted connection is cut.
+#[derive(Clone, Copy, Debug)]
+enum Point {
+    AfterAccept,
+    AfterConnect,
+    AfterConnAck,
+    MiddleOfSubAck,
+    InFlight,
+    MiddleOfPublish,
+    DuringPing,
+}
+
+#[test]
+fn a_cut_at_each_phase_is_told_once_with_its_reason_and_nothing_is_lost() {
+    use Point::{
+        AfterAccept, AfterConnAck, AfterConnect, DuringPing, InFlight, MiddleOfPublish,
+        MiddleOfSubAck,
+    };
+    let points = [
+        AfterAccept,
+        AfterConnect,
+        AfterConnAck,
+        MiddleOfSubAck,
+        InFlight,
+        MiddleOfPublish,
+        DuringPing,
+    ];
+    for ending in ENDINGS {
+        for point in points {
+            for _ in 0..runs() {
+                cut_at(point, ending);
+            }
+        }
+    }
+}
+
+fn cut_at(point: Point, ending: Ending) {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_keep_alive_s(1).unwrap();
+    let device = Device::new(&config);
+    let mut tokens = vec![device.subscribe("down", Qos::AtLeastOnce)];
+    device.client.start().unwrap();
+    let mut first = broker.accept_tcp();
+    let kind = match point {
+        Point::AfterAccept => EventKind::ConnectFailed,
+        Point::AfterConnect => {
+            first.expect(crate::support::broker::CONNECT);
+            EventKind::ConnectFailed
+        }
+        _ => {
+            first.expect(crate::support::broker::CONNECT);
+            first.send(&[0x20, 2, 0, 0]);
+            let id = first.expect(SUBSCRIBE).id();
+            tokens.push(device.publish("up", b"1"));
+            let publish_id = first.expect_publish().id;
+            match point {
+                Point::MiddleOfSubAck => first.send(&[0x90, 3, 0]),
+                Point::MiddleOfPublish => {
+                    first.suback(id, &[1]);
+                    first.send(&publish("down", &[7; 300], 1, 1)[..150]);
+                }
+                Point::DuringPing => {
+                    first.suback(id, &[1]);
+                    first.puback(publish_id);
+                    assert_eq!(first.next().unwrap().first, 0xC0, "a PINGREQ");
+                    first.send(&[0xD0]);
+                }
+                _ => {}
+            }
+            EventKind::Disconnected
+        }
+    };
+    end(first, ending);
+    let error = device.event(kind, 1).error.unwrap();
+    let allowed = match ending {
+        // What was not read when the system closed turns its FIN into a reset.
+        Ending::Fin => [ErrorKind::ClosedByPeer, ErrorKind::Network].as_slice(),
+        _ => &[ErrorKind::Network],
+    };
+    assert!(
+        allowed.contains(&error.kind()),
+        "{point:?} {ending:?}: {error}"
+    );
+    let mut second = broker.accept(false);
+    second.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut open = tokens.len();
+    if matches!(point, Point::DuringPing) {
+        open -= 1; // the message was acknowledged
+    }
+    while open > 0 {
+        let packet = second.next().expect("the device closed the connection");
+        match packet.kind() {
+            SUBSCRIBE => second.suback(packet.id(), &[1]),
+            crate::support::broker::PUBLISH => second.puback(packet.publish().id),
+            _ => continue,
+        }
+        open -= 1;
+    }
+    recovers(&device, &tokens);
+    let told = device
+        .said()
+        .iter()
+        .filter(|said| matches!(said, Said::Event(event) if event.kind == kind))
+        .count();
+    assert_eq!(told, 1, "{point:?} {ending:?}");
+}
+
+#[test]
+fn a_cut_during_the_goodbye_is_a_goodbye() {
+    for ending in ENDINGS {
+        let broker = Broker::listen();
+        let device = Device::start(&config(broker.address()));
+        let mut connection = broker.accept(false);
+        device.client.wait_connected(PATIENCE).unwrap();
+        device.client.stop(Duration::ZERO).unwrap();
+        connection.expect(DISCONNECT);
+        end(connection, ending);
+        device.event(EventKind::Stopped, 1);
+        let event = device.event(EventKind::Disconnected, 1);
+        assert_eq!(event.error, None);
+        assert!(
+            !broker.is_called_within(Duration::from_millis(100)),
+            "no reconnect afterwards"
+        );
+    }
+}
+
+#[test]
+fn acknowledgements_sent_before_a_reset_count() {
+    for _ in 0..20 {
+        let broker = Broker::listen();
+        let device = Device::start(&config(broker.address()));
+        let mut first = broker.accept(false);
+        let tokens: Vec<_> = (0..50_u8).map(|n| device.publish("a", &[n])).collect();
+        let ids: Vec<u16> = tokens.iter().map(|_| first.expect_publish().id).collect();
+        let acks = ids
+            .iter()
+            .flat_map(|id| [0x40, 2, (id >> 8) as u8, *id as u8]);
+        first.send(&acks.collect::<Vec<u8>>());
+        first.reset();
+        device.event(EventKind::Disconnected, 1);
+        let said = device.said();
+        let lost = said.iter().position(
+            |said| matches!(said, Said::Event(event) if event.kind == EventKind::Disconnected),
+        );
+        let before = said.iter().take(lost.unwrap());
+        let completed = before.filter(|said| matches!(said, Said::Completion(_)));
+        assert_eq!(
+            completed.count(),
+            50,
+            "they complete before the disconnection is told"
+        );
+        let mut second = broker.accept(false);
+        device.publish("a", b"next");
+        assert_eq!(
+            second.expect_publish().payload,
+            b"next",
+            "nothing is sent again"
+        );
+    }
+}
+
+#[test]
+fn a_peer_that_closes_only_its_half_has_closed() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let first = broker.accept(false);
+    first.0.shutdown(Shutdown::Write).unwrap();
+    let error = device.event(EventKind::Disconnected, 1).error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::ClosedByPeer);
+    broker.accept(false);
+}
+
+#[test]
+fn the_half_close_of_a_middlebox_in_the_middle_of_a_packet_is_an_end() {
+    let broker = Broker::listen();
+    let plan = Plan {
+        down: Toxics::limit(100, Ending::HalfClose),
+        ..Plan::default()
+    };
+    let proxy = Proxy::first(broker.address(), plan);
+    let device = Device::start(&config(proxy.address()));
+    let mut first = broker.accept(false);
+    first.send(&publish("a", &[7; 300], 1, 1));
+    let error = device.event(EventKind::Disconnected, 1).error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::ClosedByPeer);
+    let _second = broker.accept(false);
+    device.event(EventKind::Connected, 2);
+    assert_eq!(
+        device.client.counter(Counter::MessagesReceived),
+        0,
+        "half a message is none"
+    );
+}
+
+#[test]
+fn an_answer_that_trickles_fails_the_attempt_at_its_deadline() {
+    let broker = Broker::listen();
+    let identity = Identity::verbatim("device", "user", "password").unwrap();
+    let mut endpoint = Endpoint::host("127.0.0.1", broker.address().port()).unwrap();
+    endpoint.set_dangerous_plaintext();
+    endpoint
+        .set_connect_timeout(Duration::from_millis(500))
+        .unwrap();
+    let mut config = Config::new(&identity, &endpoint).unwrap();
+    private(&mut config);
+    let device = Device::start(&config);
+    let mut connection = broker.accept_tcp();
+    connection.expect(crate::support::broker::CONNECT);
+    for byte in [0x20, 2, 0] {
+        connection.send(&[byte]);
+    }
+    let error = device.event(EventKind::ConnectFailed, 1).error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::ConnectTimeout, "{error}");
+}
+
+#[test]
+fn a_conversation_byte_by_byte_is_the_same_conversation() {
+    let mosquitto = Mosquitto::start("byte-by-byte");
+    let proxy = Proxy::start(mosquitto.tcp, |_| Plan {
+        up: Toxics::slices(1),
+        down: Toxics::slices(1),
+        cut: None,
+    });
+    let device = Device::start(&quick("bytes", proxy.address().port()));
+    device.subscribe("echo/#", Qos::AtLeastOnce);
+    let mut expected = Vec::new();
+    for size in [0, 1, 127, 128, 300, 20_000] {
+        let payload = vec![7; size];
+        device.publish(&format!("echo/{size}"), &payload);
+        expected.push(payload);
+    }
+    device.client.wait_flushed(PATIENCE).unwrap();
+    let messages = device.messages(expected.len());
+    let got: Vec<_> = messages
+        .into_iter()
+        .map(|(_, message)| message.payload)
+        .collect();
+    assert!(got == expected, "payloads differ");
+}
+
+#[test]
+fn every_inbound_packet_split_at_every_byte_means_the_same() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_clean_session(false);
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    device.client.wait_connected(PATIENCE).unwrap();
+    // A split is only a split if the two halves are read apart: a packet of QoS 1 that is answered
+    // shows that the half before it has been read.
+    let barrier = |connection: &mut Connection| {
+        let fence = publish("fence", b"", 1, 9);
+        connection.send(&fence);
+        assert_eq!(connection.expect(crate::support::broker::PUBACK).id(), 9);
+    };
+    let packets = [
+        publish("a/b", b"zero", 0, 0),
+        publish("a/b", b"", 0, 0),
+        publish("a/b", &[1; 130], 0, 0),
+        publish("a/b", b"one", 1, 7),
+        vec![0xD0, 0],
+        vec![0x40, 2, 0x30, 0x39],
+        vec![0x90, 3, 0x30, 0x39, 1],
+        vec![0xB0, 2, 0x30, 0x39],
+    ];
+    let mut expected = 0;
+    for packet in &packets {
+        for at in 1..packet.len() {
+            let is_message = packet[0] >> 4 == 3;
+            connection.send(&packet[..at]);
+            // The socket is read as soon as it is readable; no later packet can overtake.
+            std::thread::yield_now();
+            connection.send(&packet[at..]);
+            if packet[0] == 0x32 {
+                assert_eq!(connection.expect(crate::support::broker::PUBACK).id(), 7);
+            }
+            expected += usize::from(is_message);
+        }
+        barrier(&mut connection);
+        expected += 1;
+    }
+    let messages = device.messages(expected);
+    assert_eq!(messages.len(), expected);
+    // And a CONNACK, on connections of its own.
+    for at in 1..4 {
+        connection.hang_up();
+        connection = broker.accept_tcp();
+        connection.expect(crate::support::broker::CONNECT);
+        let connack = [0x20, 2, 1, 0];
+        connection.send(&connack[..at]);
+        std::thread::yield_now();
+        connection.send(&connack[at..]);
+        device.event(EventKind::Connected, at + 1);
+    }
+}
+
+#[test]
+fn a_thousand_packets_in_one_segment_arrive_in_order() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    device.client.wait_connected(PATIENCE).unwrap();
+    let batch: Vec<u8> = (0..1000_u16)
+        .flat_map(|n| publish("a", &n.to_be_bytes(), 0, 0))
+        .collect();
+    connection.send(&batch);
+    for (n, (_, message)) in device.messages(1000).into_iter().enumerate() {
+        assert_eq!(message.payload, (n as u16).to_be_bytes());
+    }
+}
+
+#[test]
+fn latency_and_jitter_delay_and_do_nothing_else() {
+    let mosquitto = Mosquitto::start("latency");
+    let mut draw = Draw::new(3);
+    let proxy = Proxy::start(mosquitto.tcp, move |_| {
+        let mut toxics = || Toxics {
+            latency: Duration::from_millis(50 + draw.below(200)),
+            ..Toxics::default()
+        };
+        Plan {
+            up: toxics(),
+            down: toxics(),
+            cut: None,
+        }
+    });
+    let device = Device::connect(&config(proxy.address()));
+    device.subscribe("echo", Qos::AtLeastOnce);
+    let tokens: Vec<_> = (0..200_u8).map(|n| device.publish("echo", &[n])).collect();
+    for token in tokens {
+        assert_eq!(device.completion(token), Ok(None));
+    }
+    device.messages(200);
+    assert_eq!(proxy.accepted(), 1, "one connection is enough");
+}
+
+#[test]
+fn a_server_that_accepts_and_drops_meets_growing_delays() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    let hour = Duration::from_secs(3600);
+    config
+        .set_reconnect(Duration::from_millis(4), hour)
+        .unwrap();
+    // Three such ends in a row look like a rival with the same identity; this one fights.
+    config.set_take_over_policy(aliot::TakeOverPolicy::Fight);
+    let device = Device::start(&config);
+    let mut least = Duration::from_millis(2);
+    for n in 1..=8 {
+        broker.accept(false).hang_up();
+        let delay = device.event(EventKind::Disconnected, n).retry_in.unwrap();
+        assert!((least..=2 * least).contains(&delay), "delay {n}: {delay:?}");
+        least *= 2;
+    }
+}
+
+#[test]
+fn a_connection_that_held_starts_the_delays_over() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    let hour = Duration::from_secs(3600);
+    config
+        .set_reconnect(Duration::from_millis(4), hour)
+        .unwrap();
+    config.set_stable_after(Duration::ZERO).unwrap();
+    let device = Device::start(&config);
+    for n in 1..=5 {
+        broker.accept(false).hang_up();
+        let delay = device.event(EventKind::Disconnected, n).retry_in.unwrap();
+        assert!(delay <= Duration::from_millis(4), "delay {n}: {delay:?}");
+    }
+}
+
+#[test]
+fn a_broker_that_restarts_again_and_again_gets_everything() {
+    let mut mosquitto = Mosquitto::start("restarts");
+    let restarts = if soak().is_some() { 50 } else { 5 };
+    let device = Device::start(&quick("restarts", mosquitto.tcp.port()));
+    let mut tokens = Vec::new();
+    for n in 0..restarts {
+        for _ in 0..50 {
+            tokens.push(device.publish("a", b"x"));
+        }
+        mosquitto.restart();
+        device.event(EventKind::Connected, n + 1);
+    }
+    recovers(&device, &tokens);
+}
+
+#[test]
+fn a_platform_on_ipv6_alone_is_reached() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("skipped: this machine has no IPv6 loopback address");
+        return;
+    };
+    let device = Device::start(&config(listener.local_addr().unwrap()));
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut connection = Connection(stream);
+    connection.expect(crate::support::broker::CONNECT);
+    connection.send(&[0x20, 2, 0, 0]);
+    device.event(EventKind::Connected, 1);
+}
+
+#[test]
+fn a_burst_does_not_wait_for_acknowledgements_of_tcp() {
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    device.client.wait_connected(PATIENCE).unwrap();
+    // With Nagle's algorithm each of these would wait 40 ms for the one before: 2 s in all. The
+    // best of five bursts, for the machine may be busy.
+    let best = (0..5).map(|_| {
+        let since = std::time::Instant::now();
+        for n in 0..50_u8 {
+            device
+                .client
+                .publish("a", &[n], Qos::AtMostOnce, false)
+                .unwrap();
+            connection.expect_publish();
+        }
+        since.elapsed()
+    });
+    let best = best.min().unwrap();
+    eprintln!("measured: 50 messages, each written after the one before arrived: {best:?}");
+    assert!(best < Duration::from_millis(500), "{best:?}");
+}
