@@ -17,7 +17,7 @@ fn their(qos: Qos) -> QoS {
     }
 }
 
-fn written<E: fmt::Debug>(write: impl FnOnce(&mut BytesMut) -> Result<usize, E>) -> BytesMut {
+fn written<E: std::fmt::Debug>(write: impl FnOnce(&mut BytesMut) -> Result<usize, E>) -> BytesMut {
     let mut out = BytesMut::new();
     write(&mut out).unwrap();
     out

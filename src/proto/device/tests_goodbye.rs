@@ -1,4 +1,5 @@
 use super::*;
+use crate::proto::codec::Packet;
 use crate::{Endpoint, Identity};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,127 @@
+//! How a connection ends: cut, taken over, drained.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use zeroize::Zeroize;
+
+use super::{Action, Closing, Device, GOODBYE};
+use crate::proto::budget::Budget;
+use crate::proto::codec::{self, Publish};
+use crate::proto::event::{Event, EventKind};
+use crate::proto::outbox::Chunk;
+use crate::proto::session::Phase;
+use crate::{Error, ErrorKind, Stage};
+
+impl<H: Clone> Device<H> {
+    /// The link, or the attempt to open one, is gone. `chunk` is what it had not taken.
+    ///
+    /// `error` is the engine's reason; the device's own, if it asked for the end, is stronger.
+    pub fn handle_lost(
+        &mut self,
+        error: Option<Error>,
+        chunk: Chunk,
+        now: Duration,
+        entropy: u32,
+        budget: &mut Budget,
+    ) {
+        let mut error = match self.closing.take() {
+            Some(Closing::Asked) => None,
+            Some(Closing::Failed(own)) => Some(own),
+            None => error,
+        };
+        if self.leaving.take().is_some() {
+            error = None;
+        }
+        self.control.as_mut().zeroize();
+        self.control = BytesMut::new();
+        (self.action, self.keep_alive, self.ping_in_control) = (None, None, false);
+        self.outbox.handle_lost(chunk, &mut self.fallout);
+        self.emit_fallout();
+        let dropped = self.inbox.handle_lost();
+        self.report_dropped(dropped);
+        if let Some(cause) = error.as_ref().and_then(|error| self.take_over(error, now)) {
+            self.emit(Event::failure(EventKind::TakenOver, cause.clone(), None));
+            error = Some(cause);
+        }
+        if let Some(event) = self.session.handle_lost(error, now, entropy, budget) {
+            self.emit(event);
+        }
+        if self.session.phase() == Phase::Stopped {
+            self.come_to_rest();
+        }
+    }
+
+    /// Whether the end of this connection, for the reason `error`, looks as if another connection
+    /// had taken over: the platform said so, or does the same thing again and again.
+    fn take_over(&mut self, error: &Error, now: Duration) -> Option<Error> {
+        let kicked = std::mem::take(&mut self.kicked);
+        let Phase::Connected { since } = self.session.phase() else {
+            return None;
+        };
+        let brief = now.saturating_sub(since) < self.config.profile().stable_after;
+        match (brief, error.kind()) {
+            (true, ErrorKind::ClosedByPeer) => self.brief = self.brief.saturating_add(1),
+            _ => self.brief = 0,
+        }
+        let how = if kicked {
+            format!("as announced on {KICK_TOPIC}")
+        } else if self.brief >= TAKE_OVER_AFTER {
+            format!(
+                "or so it seems: {} connections in a row were accepted and soon closed",
+                self.brief
+            )
+        } else {
+            return None;
+        };
+        let text = format!("another connection with this identity took over, {how} ({error})");
+        Some(Error::new(ErrorKind::TakenOver, Stage::Platform, text))
+    }
+
+    pub(super) fn come_to_rest(&mut self) {
+        if self.drain.take().is_some() {
+            self.cancel_all();
+        }
+        self.session.rest();
+        self.action = None;
+        self.emit(Event::new(EventKind::Stopped));
+    }
+
+    pub(super) fn handle_drain(&mut self, now: Duration) {
+        let Some(deadline) = self.drain else {
+            return;
+        };
+        if deadline > now && self.outbox.operations() > 0 {
+            return;
+        }
+        match self.session.phase() {
+            Phase::Stopped => self.drain = None,
+            Phase::Waiting { .. } => {
+                self.cancel_all();
+                self.come_to_rest();
+            }
+            Phase::Connecting { .. } => {
+                self.cancel_all();
+                self.closing = Some(Closing::Asked);
+                self.action = Some(Action::Hangup);
+            }
+            Phase::Connected { .. } => {
+                self.cancel_all();
+                self.drain = None;
+                codec::encode_disconnect(&mut self.control);
+                self.leaving = Some(now + GOODBYE);
+            }
+        }
+    }
+}
+
+/// Brief connections in a row that make the pattern of two devices with one identity.
+const TAKE_OVER_AFTER: u32 = 3;
+
+/// The platform's notice to the older of two connections with one identity.
+/// Source: docs/design.md, section 5, and the log of the vendor's SDK.
+const KICK_TOPIC: &str = "/ext/notify";
+
+pub(super) fn is_kick(publish: &Publish) -> bool {
+    publish.topic() == KICK_TOPIC && publish.payload().windows(6).any(|text| text == b"\"kick\"")
+}

@@ -1,0 +1,192 @@
+//! What arrives from the platform, packet by packet.
+
+use std::time::Duration;
+
+use super::ending::is_kick;
+use super::{Device, Output};
+use crate::proto::codec::{Packet, Publish};
+use crate::proto::event::{Event, EventKind};
+use crate::proto::keepalive::KeepAlive;
+use crate::proto::outbox::{AckKind, Acknowledged, FilterOp};
+use crate::proto::qos::Qos;
+use crate::proto::session::Phase;
+use crate::{Error, ErrorKind, Stage};
+
+impl<H: Clone> Device<H> {
+    /// Packets arrived, in this order.
+    pub fn handle_packets(&mut self, packets: impl Iterator<Item = Packet>, now: Duration) {
+        let mut acknowledged = false;
+        for packet in packets {
+            if self.closing.is_some() {
+                return;
+            }
+            match (self.session.phase(), packet) {
+                (
+                    Phase::Connecting { .. },
+                    Packet::ConnAck {
+                        session_present,
+                        code,
+                    },
+                ) => {
+                    self.handle_connack(session_present, code, now);
+                }
+                (Phase::Connecting { .. }, _) => {
+                    self.fail_protocol("the first packet from the peer was not a CONNACK");
+                }
+                (_, Packet::ConnAck { .. }) => self.fail_protocol("a second CONNACK arrived"),
+                (_, Packet::Publish(publish)) => self.handle_publish(publish),
+                (_, Packet::PubAck { id }) => {
+                    acknowledged |= self.handle_ack(id, AckKind::Publish, &[]);
+                }
+                (_, Packet::SubAck { id, codes }) => {
+                    acknowledged |= self.handle_ack(id, AckKind::Subscribe(codes.len()), &codes);
+                }
+                (_, Packet::UnsubAck { id }) => {
+                    acknowledged |= self.handle_ack(id, AckKind::Unsubscribe, &[]);
+                }
+                (_, Packet::PingResp) => {
+                    if let Some(keep_alive) = &mut self.keep_alive {
+                        keep_alive.handle_pingresp(now);
+                    }
+                }
+            }
+        }
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.handle_received(now);
+            keep_alive.set_owed(self.outbox.is_owed(), acknowledged, now);
+        }
+    }
+
+    fn handle_connack(&mut self, session_present: bool, code: u8, now: Duration) {
+        if code != 0 {
+            return self.fail(refusal(code));
+        }
+        if session_present && self.config.clean_session() {
+            // MQTT-3.2.2-1 leaves no such answer.
+            return self
+                .fail_protocol("CONNACK says that a session is present: none was asked for");
+        }
+        self.session.handle_connected(now);
+        self.keep_alive = Some(KeepAlive::new(&self.config, now));
+        self.counters.connects += 1;
+        self.outbox.handle_connected(session_present);
+        if !session_present {
+            let outbox = &self.outbox;
+            let restored: Vec<_> = self
+                .routes
+                .iter()
+                .filter(|(filter, route)| !route.refused && !outbox.is_subscribing(filter.as_str()))
+                .map(|(filter, route)| (filter.clone(), route.qos))
+                .collect();
+            self.outbox.restore(restored.into_iter());
+        }
+        self.emit(Event {
+            session_present,
+            ..Event::new(EventKind::Connected)
+        });
+    }
+
+    fn handle_ack(&mut self, id: u16, kind: AckKind, codes: &[u8]) -> bool {
+        match self.outbox.handle_ack(id, kind) {
+            // Unsolicited and repeated acknowledgements are tolerated.
+            Ok(None) => return false,
+            Ok(Some(Acknowledged::Publish(token))) => self.complete(token, Ok(None)),
+            Ok(Some(Acknowledged::Filters(ops))) => self.handle_filters(ops, codes),
+            Ok(Some(Acknowledged::Nothing)) => {}
+            Err(reason) => self.fail_protocol(reason),
+        }
+        true
+    }
+
+    fn handle_filters(&mut self, ops: Vec<FilterOp>, codes: &[u8]) {
+        for (index, op) in ops.into_iter().enumerate() {
+            let granted = match (op.subscribe, codes.get(index)) {
+                (Some(_), Some(0x80)) => {
+                    self.routes.set_refused(op.filter.as_str(), true);
+                    let text = format!(
+                        "the platform refused the subscription to {:?}",
+                        op.filter.as_str()
+                    );
+                    Err(Error::new(
+                        ErrorKind::SubscriptionRefused,
+                        Stage::Platform,
+                        text,
+                    ))
+                }
+                (Some(_), code) => {
+                    self.routes.set_refused(op.filter.as_str(), false);
+                    let none = matches!(code, Some(0));
+                    Ok(Some(if none {
+                        Qos::AtMostOnce
+                    } else {
+                        Qos::AtLeastOnce
+                    }))
+                }
+                (None, _) => Ok(None),
+            };
+            match (op.token, granted) {
+                (Some(token), granted) => self.complete(token, granted),
+                (None, Err(error)) => {
+                    self.emit(Event::failure(EventKind::SubscriptionLost, error, None))
+                }
+                (None, Ok(_)) => {}
+            }
+        }
+    }
+
+    fn handle_publish(&mut self, publish: Publish) {
+        self.counters.received += 1;
+        let is_qos_1 = publish.id().is_some();
+        if is_kick(&publish) {
+            self.kicked = true;
+        }
+        if !self.inbox.accept(publish.wire_len(), is_qos_1) {
+            if is_qos_1 {
+                let text = "callbacks are too slow: as many QoS 1 messages wait as the inbox holds";
+                return self.fail(Error::new(ErrorKind::InboxOverflow, Stage::Session, text));
+            }
+            self.counters.dropped += 1;
+            return;
+        }
+        let mut handlers = Vec::new();
+        self.routes.matches(publish.topic(), &mut handlers);
+        self.counters.unrouted += u64::from(handlers.is_empty());
+        self.outputs.push_back(Output::Message {
+            handlers,
+            publish,
+            connection: self.connection,
+        });
+    }
+}
+
+/// Source: MQTT 3.1.1, table 3.1; the causes are the platform's documentation of its error codes.
+fn refusal(code: u8) -> Error {
+    let (kind, cause) = match code {
+        1 => (
+            ErrorKind::UnsupportedProtocol,
+            "unacceptable protocol version: the endpoint does not speak MQTT 3.1.1",
+        ),
+        2 => (
+            ErrorKind::BadClientId,
+            "client id rejected: it is malformed, or the account has no right or is in arrears",
+        ),
+        3 => (
+            ErrorKind::ServerUnavailable,
+            "server unavailable: a fault of the platform, a keep-alive below 30 s, or a wrong client id",
+        ),
+        4 => (
+            ErrorKind::BadCredentials,
+            "bad user name or password: wrong product key, device name or secret, a wrong signature, or a disabled device",
+        ),
+        5 => (
+            ErrorKind::NotAuthorized,
+            "not authorised: wrong product key, device name or secret, or a wrong signature",
+        ),
+        _ => {
+            let text = format!("CONNACK with the unknown return code {code} arrived");
+            return Error::new(ErrorKind::Protocol, Stage::Mqtt, text);
+        }
+    };
+    let text = format!("CONNACK {code}, {cause}");
+    Error::new(kind, Stage::Platform, text)
+}

@@ -1,0 +1,173 @@
+//! What leaves the outbox, in which order, and what becomes of it in the socket.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::{Fallout, FilterOp, Outbox, Sent};
+use crate::proto::codec;
+use crate::proto::direct::Segment;
+
+/// Bytes that one chunk takes from the ring before the socket is asked again.
+const HEAD_LEN: usize = 32 * 1024;
+
+/// Bytes on their way into the socket. The driver holds it while it writes and gives it back.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// Acknowledgements, pings, and what has a packet id.
+    pub head: BytesMut,
+    /// QoS 0 messages.
+    direct: BytesMut,
+    written: usize,
+}
+
+impl Chunk {
+    /// The bytes that are still to be written, in order.
+    pub fn rest(&self) -> [&[u8]; 2] {
+        let head = self.head.get(self.written..).unwrap_or_default();
+        let direct_at = self.written.saturating_sub(self.head.len());
+        [head, self.direct.get(direct_at..).unwrap_or_default()]
+    }
+
+    /// The socket took `len` bytes.
+    pub fn advance(&mut self, len: usize) {
+        self.written += len;
+    }
+
+    /// Whether the socket took everything.
+    pub fn is_done(&self) -> bool {
+        self.written >= self.head.len() + self.direct.len()
+    }
+
+    /// Whether there is anything in it.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.direct.is_empty()
+    }
+}
+
+impl Outbox {
+    /// When [`Outbox::fill`] has something to add: `now` if it has.
+    pub fn poll_fill(&self, now: Duration) -> Option<Duration> {
+        let [for_qos_0, for_qos_1] = &self.shapers;
+        let room = self.ring.len() < self.window;
+        if room && self.resend.is_none() && !self.filters.is_empty() {
+            return Some(now);
+        }
+        let qos_0 = (!self.direct.is_empty()).then(|| for_qos_0.free_at(now));
+        let publishes = self.resend.is_some() || (room && !self.queue.is_empty());
+        let qos_1 = publishes.then(|| for_qos_1.free_at(now));
+        [qos_0, qos_1].into_iter().flatten().min()
+    }
+
+    /// Whether the platform owes an acknowledgement.
+    pub fn is_owed(&self) -> bool {
+        !self.ring.is_empty()
+    }
+
+    /// Moves what may be sent now into `chunk`.
+    pub fn fill(&mut self, chunk: &mut Chunk, now: Duration) {
+        self.fill_again(&mut chunk.head, now);
+        if self.resend.is_none() {
+            self.fill_filters(&mut chunk.head);
+            self.fill_queue(&mut chunk.head, now);
+        }
+        if chunk.direct.is_empty() {
+            let [for_qos_0, _] = &mut self.shapers;
+            chunk.direct = self.direct.pop(for_qos_0, now);
+        }
+    }
+
+    /// What a resumed session had not acknowledged, in its order, before anything new.
+    fn fill_again(&mut self, head: &mut BytesMut, now: Duration) {
+        let [_, for_qos_1] = &mut self.shapers;
+        while let Some(index) = self.resend {
+            let again = self.ring.slot_mut(index);
+            let publishes = matches!(again, Some(Sent::Publish(_)));
+            if head.len() >= HEAD_LEN || (publishes && !for_qos_1.take(now)) {
+                return;
+            }
+            self.resend = (index + 1 < self.ring.len()).then_some(index + 1);
+            if let Some(Sent::Publish(entry)) = self.ring.slot_mut(index) {
+                // MQTT-3.3.1-1: DUP on each repetition. The id is the one it had.
+                codec::set_duplicate(&mut entry.wire, true);
+                head.extend_from_slice(&entry.wire);
+            }
+        }
+    }
+
+    fn fill_filters(&mut self, head: &mut BytesMut) {
+        while self.ring.len() < self.window && head.len() < HEAD_LEN {
+            let Some(first) = self.filters.front() else {
+                return;
+            };
+            let subscribes = first.subscribe.is_some();
+            let same = self
+                .filters
+                .iter()
+                .take_while(|op| op.subscribe.is_some() == subscribes);
+            let count = same.take(self.filters_per_packet).count();
+            let ops: Vec<FilterOp> = self.filters.drain(..count).collect();
+            let id = self.ring.next_id();
+            let names = ops.iter().map(|op| op.filter.as_str());
+            // Filters are at most 65,535 bytes and a packet holds few: it always fits.
+            let _ = if subscribes {
+                let wanted = ops.iter().map(|op| op.subscribe.unwrap_or_default());
+                codec::encode_subscribe(head, id, names.zip(wanted))
+            } else {
+                codec::encode_unsubscribe(head, id, names)
+            };
+            self.ring.push(Sent::Filters(ops));
+        }
+    }
+
+    fn fill_queue(&mut self, head: &mut BytesMut, now: Duration) {
+        let [_, for_qos_1] = &mut self.shapers;
+        while self.ring.len() < self.window && head.len() < HEAD_LEN {
+            if self.queue.is_empty() || !for_qos_1.take(now) {
+                return;
+            }
+            let Some(mut entry) = self.queue.pop_front() else {
+                return;
+            };
+            codec::set_packet_id(&mut entry.wire, entry.id_at, self.ring.next_id());
+            codec::set_duplicate(&mut entry.wire, false);
+            head.extend_from_slice(&entry.wire);
+            self.ring.push(Sent::Publish(entry));
+        }
+    }
+
+    /// The socket took all of `chunk`. Completes the QoS 0 messages in it that have a token, and
+    /// empties the chunk.
+    pub fn handle_written(&mut self, chunk: &mut Chunk, fallout: &mut Fallout) {
+        let taken = self.direct.handle_taken();
+        self.handle_taken(taken, fallout);
+        chunk.direct = BytesMut::new();
+        chunk.written = 0;
+        chunk.head.clear();
+    }
+
+    fn handle_taken(&mut self, mut segment: Segment, fallout: &mut Fallout) {
+        let (messages, bytes) = segment.level();
+        self.release(messages, bytes);
+        segment.complete(&Ok(None), &mut fallout.completions);
+    }
+
+    /// The connection is gone, with `chunk` perhaps half written. What the socket had not taken of
+    /// QoS 0 goes back to the front; a message cut in the middle is sent whole next time.
+    pub fn handle_lost(&mut self, chunk: Chunk, fallout: &mut Fallout) {
+        self.resend = None;
+        let taken = chunk.written.saturating_sub(chunk.head.len());
+        let taken = self.direct.take_back(chunk.direct, taken);
+        self.handle_taken(taken, fallout);
+        // No acknowledgement of this connection can come any more: the ids of expired messages are
+        // free, and filters are asked for again with fresh ids, whatever becomes of the session.
+        let lost = self.ring.extract(|sent| !matches!(sent, Sent::Publish(_)));
+        for sent in lost.into_iter().rev() {
+            if let Sent::Filters(ops) = sent {
+                for op in ops.into_iter().rev() {
+                    self.filters.push_front(op);
+                }
+            }
+        }
+    }
+}
