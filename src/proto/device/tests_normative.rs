@@ -242,6 +242,23 @@ fn mqtt_3_1_2_23_a_device_that_only_sends_asks_whether_anybody_listens() {
 }
 
 #[test]
+fn mqtt_3_1_2_23_a_ping_that_is_answered_late_does_not_silence_the_device() {
+    // Forty steps are four intervals: far more than a server waits for the next packet.
+    for keep_alive in [1, 2, 28] {
+        let bench = traffic(keep_alive, 40, |_, _| ());
+        let bound = SECOND * u32::from(keep_alive);
+        let silence = bench.longest_silence();
+        assert!(silence <= bound, "keep-alive {keep_alive}: {silence:?}");
+    }
+    // Behind a flood from the peer as well, which extends the deadline of the answer.
+    let bench = traffic(30, 1100, |bench, _| {
+        bench.receive(&[0x30, 4, 0, 1, b'a', b'x']);
+        bench.device.handle_delivered(102, std::iter::empty());
+    });
+    assert!(bench.longest_silence() <= 30 * SECOND);
+}
+
+#[test]
 fn mqtt_3_1_2_23_without_a_keep_alive_there_is_no_ping() {
     let mut bench = Bench::connected(|config| config.set_keep_alive_s(0).unwrap());
     bench.elapse(100_000 * SECOND);
@@ -273,6 +290,16 @@ fn mqtt_3_12_4_1_a_ping_without_an_answer_ends_the_connection_and_another_follow
         bench.elapse(event.retry_in.unwrap());
         assert_eq!(bench.device.poll_action(), Some(Action::Dial));
     }
+}
+
+#[test]
+fn mqtt_3_12_4_1_pings_that_are_repeated_do_not_put_off_the_deadline_of_the_first() {
+    let mut bench = Bench::connected(|config| config.set_keep_alive_s(1).unwrap());
+    bench.elapse(60 * SECOND);
+    assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
+    assert_eq!(bench.now, bench.left[0].at + 10 * SECOND);
+    assert!(bench.left.len() > 10, "{} pings", bench.left.len());
+    assert!(bench.longest_silence() <= SECOND);
 }
 
 #[test]
