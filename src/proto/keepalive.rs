@@ -93,6 +93,11 @@ impl KeepAlive {
 
     /// The socket took some bytes; `all` says that these were the last it had been given.
     pub fn handle_written(&mut self, all: bool, now: Duration) {
+        if all && self.write_waits && self.last_progress < now {
+            // The link was too slow to take this at once: what is owed for it, or for what went
+            // before it, is owed from now on.
+            self.owed_since = self.owed_since.map(|_| now);
+        }
         self.last_progress = now;
         self.write_waits = !all;
         if !(all && self.repeats) {
@@ -215,3 +220,6 @@ impl KeepAlive {
         self.write_waits.then(|| self.last_progress + WRITE_STALL)
     }
 }
+
+#[cfg(test)]
+mod tests_slow;

@@ -162,6 +162,30 @@ fn a_large_message_arrives_over_a_slow_link_and_pings_are_kept() {
 }
 
 #[test]
+fn a_message_that_takes_longer_to_leave_than_its_acknowledgement_may_take_arrives() {
+    // 7.5 s to leave, 5 s to be acknowledged in; the system holds the last second of it.
+    let broker = Broker::listen();
+    let slow = Plan {
+        up: Toxics {
+            bytes_per_second: Some(80_000),
+            ..Toxics::default()
+        },
+        ..Plan::default()
+    };
+    let proxy = Proxy::start(broker.address(), move |_| slow.clone());
+    let mut config = config(proxy.address());
+    config.set_ack_timeout(Duration::from_secs(5)).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    connection.0.set_read_timeout(Some(PATIENCE * 4)).unwrap();
+    let token = device.publish("a", &[7; 600_000]);
+    let id = connection.expect_publish().id;
+    connection.puback(id);
+    assert_eq!(device.completion(token), Ok(None));
+    assert_eq!(proxy.accepted(), 1, "one connection is enough");
+}
+
+#[test]
 fn a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_accounted_for() {
     let test = "blocked::a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_accounted_for";
     run_alone(test, "flood", || {
