@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -58,7 +59,23 @@ impl Target {
     }
 }
 
-/// Connects. `on_stage` hears `Resolve`, `Tcp` and `Tls` as each begins.
+/// Connections that are being opened at the same time. When ten thousand clients lose the network
+/// together, their handshakes would share one processor so evenly that none is done in time.
+const MAX_TURNS: usize = 64;
+
+static TURNS: Semaphore = Semaphore::const_new(MAX_TURNS);
+
+/// Nothing closes the semaphore.
+fn no_turn() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        Stage::Library,
+        "no turn to connect is ever given again",
+    )
+}
+
+/// Connects. `on_stage` hears `Resolve`, `Tcp` and `Tls` as each begins, and `Session` when it has
+/// to wait for others to connect before `Tcp`, which is not time that its peer takes.
 ///
 /// # Errors
 ///
@@ -72,6 +89,13 @@ pub(crate) async fn dial(
     let tls = prepare_tls(target).await?;
     on_stage(Stage::Resolve);
     let addresses = resolve(&target.host, target.port).await?;
+    let _turn = match TURNS.try_acquire() {
+        Ok(turn) => turn,
+        Err(_) => {
+            on_stage(Stage::Session);
+            TURNS.acquire().await.map_err(|_| no_turn())?
+        }
+    };
     on_stage(Stage::Tcp);
     let stream = connect_any(addresses, target).await?;
     let Some((connector, name)) = tls else {

@@ -34,6 +34,9 @@ const READ_LEN: usize = 64 * 1024;
 /// Bytes that one connection may read before it is another one's turn.
 const READ_TURN: usize = 512 * 1024;
 
+/// Packets whose place is kept from one read to the next.
+const KEPT: usize = 64;
+
 /// Rounds of writing and reading before it is another one's turn.
 const ROUNDS: usize = 16;
 
@@ -148,7 +151,8 @@ impl Driver {
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };
-            dial(&target, &mut |stage| hub.lock().device.handle_stage(stage)).await
+            let mut on_stage = |stage| hub.lock().device.handle_stage(stage, clock::now());
+            dial(&target, &mut on_stage).await
         })
     }
 
@@ -205,6 +209,9 @@ impl Driver {
         if self.chunk.is_empty() && !self.flushing {
             let mut core = self.hub.lock();
             if !core.device.has_transmit(now) {
+                drop(core);
+                // Idle connections hold no buffers.
+                self.chunk = Chunk::default();
                 return Poll::Pending;
             }
             core.device.poll_transmit(&mut self.chunk, now);
@@ -290,6 +297,9 @@ impl Driver {
             core.device.handle_received(now);
         } else {
             core.device.handle_packets(self.packets.drain(..), now);
+            if self.packets.capacity() > KEPT {
+                self.packets = VecDeque::new();
+            }
         }
         if let Err(malformed) = split {
             core.device.fail_protocol(malformed.to_string());

@@ -11,7 +11,6 @@ use super::mailbox::{Mailbox, MessageHandler, Shared};
 use super::runtime::Runtime;
 use crate::log::{Level, enabled, log};
 use crate::proto::budget::Budget;
-use crate::proto::codec::MAX_FIXED_HEADER;
 use crate::proto::config::Config;
 use crate::proto::device::{Device, Output};
 use crate::proto::event::{Event, EventKind, State};
@@ -93,7 +92,7 @@ fn budget_of(config: &Config) -> Arc<Mutex<Budget>> {
 
 impl Hub {
     pub(crate) fn new(config: Config, runtime: Runtime) -> Self {
-        let max_packet_len = config.profile().packet_len() + MAX_FIXED_HEADER;
+        let max_packet_len = config.profile().packet_len();
         let name = config.identity().budget_key();
         Self {
             core: Mutex::new(Core {

@@ -40,6 +40,9 @@ pub(crate) type Shared<T> = Arc<Mutex<T>>;
 /// Callbacks that one client may run before it is another one's turn.
 const TURN: usize = 256;
 
+/// Outputs whose place is kept while there are none.
+const KEPT: usize = 64;
+
 /// The handlers that are not bound to a subscription.
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {
@@ -138,6 +141,9 @@ impl Mailbox {
         drop(handlers);
         let mut state = lock(&self.state);
         batch.append(&mut state.queue);
+        if batch.is_empty() && batch.capacity() > KEPT {
+            batch = VecDeque::new();
+        }
         state.queue = batch;
         if self.is_ended() {
             return (delivered, self.finish(state));

@@ -146,10 +146,16 @@ pub fn encode_connect(
     keep_alive: u16,
     clean_session: bool,
 ) -> Result<(), TooLong> {
+    let password = credentials.password().expose();
+    // rumqttc would cut the length and write all of the text.
+    let fields = [credentials.client_id(), credentials.username(), password];
+    if fields.iter().any(|field| field.len() > usize::from(u16::MAX)) {
+        return Err(TooLong);
+    }
     let mut connect = v4::Connect::new(credentials.client_id());
     connect.keep_alive = keep_alive;
     connect.clean_session = clean_session;
-    connect.set_login(credentials.username(), credentials.password().expose());
+    connect.set_login(credentials.username(), password);
     // rumqttc patches the flags at an absolute index: it needs a buffer of its own.
     let mut packet = BytesMut::with_capacity(connect.size());
     let written = connect.write(&mut packet);

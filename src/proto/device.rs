@@ -203,9 +203,14 @@ impl<H: Clone> Device<H> {
 
     // ---- What the engine reports ----
 
-    /// The attempt under way has reached `stage`.
-    pub fn handle_stage(&mut self, stage: Stage) {
+    /// The attempt under way has reached `stage`; [`Stage::Session`] is waiting for one's turn.
+    pub fn handle_stage(&mut self, stage: Stage, now: Duration) {
         self.stage = stage;
+        if stage == Stage::Session {
+            self.session.pause();
+        } else {
+            self.session.resume(now);
+        }
     }
 
     /// The link is open, encrypted if it must be: CONNECT goes out.
