@@ -45,7 +45,8 @@ fn free_port() -> SocketAddr {
 impl Mosquitto {
     /// Starts one that any client may use. `name` is unique to the test.
     pub(crate) fn start(name: &str) -> Self {
-        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("mosquitto-{name}"));
+        let of_this_run = format!("mosquitto-{name}-{}", process::id());
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(of_this_run);
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
         let ca_pem = write_certificates(&dir);
