@@ -144,9 +144,8 @@ impl Outbox {
     /// The socket took all of `chunk`. Completes the QoS 0 messages in it that have a token, and
     /// empties the chunk.
     pub fn handle_written(&mut self, chunk: &mut Chunk, fallout: &mut Fallout) {
-        let taken = self.direct.handle_taken();
+        let taken = self.direct.handle_taken(std::mem::take(&mut chunk.direct));
         self.handle_taken(taken, fallout);
-        chunk.direct = BytesMut::new();
         chunk.written = 0;
         chunk.head.clear();
     }
