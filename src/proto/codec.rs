@@ -149,7 +149,10 @@ pub fn encode_connect(
     let password = credentials.password().expose();
     // rumqttc would cut the length and write all of the text.
     let fields = [credentials.client_id(), credentials.username(), password];
-    if fields.iter().any(|field| field.len() > usize::from(u16::MAX)) {
+    if fields
+        .iter()
+        .any(|field| field.len() > usize::from(u16::MAX))
+    {
         return Err(TooLong);
     }
     let mut connect = v4::Connect::new(credentials.client_id());
