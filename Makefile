@@ -6,14 +6,15 @@ BUILD := build
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 NEEDED_TO_BUILD := cmake cc
-NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ mosquitto mosquitto_pub pkg-config valgrind
+NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen mosquitto mosquitto_pub pkg-config valgrind
 
-.PHONY: help deps demo test bench deep install clean
+.PHONY: help deps demo test docs bench deep install clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
 	@echo 'make test      everything that must pass before a change is taken'
 	@echo 'make install   library, header, CMake and pkg-config package; PREFIX=$(PREFIX), DESTDIR='
+	@echo 'make docs      the API reference, into build/docs/html'
 	@echo 'make bench     measurements'
 	@echo 'make deep      the long tests'
 	@echo 'make deps      what the tests need, installed on Debian, else named'
@@ -35,10 +36,21 @@ test: deps
 	cargo fetch --locked || cargo fetch --locked # the one retry: the registry may be slow
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory docs
 	cargo test --locked --workspace
 	cmake -S . -B $(BUILD)/test -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror
 	cmake --build $(BUILD)/test
 	cd $(BUILD)/test && ctest --output-on-failure --no-tests=error
+
+docs:
+	@sh .ci/deps doxygen
+	mkdir -p build
+	rm -rf build/docs
+	doxygen docs/Doxyfile
+	@for name in $$(cat tests/abi/symbols.txt); do \
+		grep -q "$$name" build/docs/html/group__*.html || { echo "no $$name in the reference"; exit 1; }; \
+	done
+	@echo 'the reference begins with build/docs/html/index.html'
 
 bench:
 	@echo 'make bench: there are no measurements yet'

@@ -95,10 +95,17 @@ const CONTRACT: &str = r"/*
 #include <stdint.h>
 ";
 
-const VERSION_MACROS: &str = r#"#define ALIOT_VERSION_NUMBER \
+const VERSION_PARTS: [(&str, &str); 3] = [
+    ("MAJOR", "Version of this header, first part."),
+    ("MINOR", "Version of this header, second part."),
+    ("PATCH", "Version of this header, third part."),
+];
+
+const VERSION_MACROS: &str = r#"/** Version of this header in one number: 0x000102 is 0.1.2. */
+#define ALIOT_VERSION_NUMBER \
     ((ALIOT_VERSION_MAJOR << 16) | (ALIOT_VERSION_MINOR << 8) | ALIOT_VERSION_PATCH)
 
-/* Whether the running library can serve a program compiled with this header. */
+/** Whether the running library can serve a program compiled with this header. */
 #define ALIOT_VERSION_MATCHES() (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8)
 
 #ifdef __cplusplus
@@ -146,8 +153,9 @@ fn name_shared_library() {
 fn header() -> Result<String, cbindgen::Error> {
     let mut text = CONTRACT.to_owned();
     text.push('\n');
-    for part in ["MAJOR", "MINOR", "PATCH"] {
+    for (part, meaning) in VERSION_PARTS {
         let value = env(&format!("CARGO_PKG_VERSION_{part}"));
+        let _ = writeln!(text, "/** {meaning} */");
         let _ = writeln!(text, "#define ALIOT_VERSION_{part} {value}");
     }
     text.push_str(VERSION_MACROS);

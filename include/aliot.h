@@ -48,13 +48,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Version of this header, first part. */
 #define ALIOT_VERSION_MAJOR 0
+/** Version of this header, second part. */
 #define ALIOT_VERSION_MINOR 1
+/** Version of this header, third part. */
 #define ALIOT_VERSION_PATCH 0
+/** Version of this header in one number: 0x000102 is 0.1.2. */
 #define ALIOT_VERSION_NUMBER \
     ((ALIOT_VERSION_MAJOR << 16) | (ALIOT_VERSION_MINOR << 8) | ALIOT_VERSION_PATCH)
 
-/* Whether the running library can serve a program compiled with this header. */
+/** Whether the running library can serve a program compiled with this header. */
 #define ALIOT_VERSION_MATCHES() (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8)
 
 #ifdef __cplusplus
