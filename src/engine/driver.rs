@@ -34,6 +34,10 @@ const READ_LEN: usize = 64 * 1024;
 /// Bytes that one connection may read before it is another one's turn.
 const READ_TURN: usize = 512 * 1024;
 
+/// A deadline that moves by less than this is not worth setting the timer anew: it rings once for
+/// nothing.
+const SPURIOUS: Duration = Duration::from_secs(1);
+
 /// Packets whose place is kept from one read to the next.
 const KEPT: usize = 64;
 
@@ -356,7 +360,9 @@ impl Driver {
 
     /// Sets the timer, unless it rings earlier anyway. `false`: it has rung.
     fn arm(&mut self, due: Duration, cx: &mut Context<'_>) -> bool {
-        if due < self.timer_at
+        let rings_for_nothing =
+            due.saturating_sub(self.timer_at) > SPURIOUS && self.timer.is_some();
+        if (due < self.timer_at || rings_for_nothing)
             && let Some(deadline) = clock::instant(due)
         {
             self.timer_at = due;

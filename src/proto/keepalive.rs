@@ -65,6 +65,16 @@ enum Ping {
     Sent(Duration),
 }
 
+/// `due`, or up to a thirty-second part of `interval` earlier: at the same moment as other idle
+/// connections of the process, so that ten thousand of them wake it once and not ten thousand times.
+fn together(due: Duration, interval: Duration) -> Duration {
+    let step = (interval / 32).as_nanos();
+    match due.as_nanos().checked_rem(step) {
+        Some(beyond) => due - Duration::from_nanos(u64::try_from(beyond).unwrap_or_default()),
+        None => due,
+    }
+}
+
 impl KeepAlive {
     /// A connection that was accepted at `now`.
     pub fn new(config: &Config, now: Duration) -> Self {
@@ -188,7 +198,10 @@ impl KeepAlive {
             Ping::Sent(_) => return Some(self.last_sent + ping_after),
             Ping::Queued | Ping::Leaving => return None,
         }
-        let silent = self.last_sent.min(self.last_received) + ping_after;
+        let silent = together(
+            self.last_sent.min(self.last_received) + ping_after,
+            ping_after,
+        );
         let probe = self
             .owed_since
             .map(|since| since.max(self.last_received) + ping_after.min(PROBE_INTERVAL));
