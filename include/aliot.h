@@ -1191,6 +1191,18 @@ aliot_result aliot_client_wait_connected(aliot_client *client, uint32_t timeout_
 aliot_result aliot_client_wait_flushed(aliot_client *client, uint32_t timeout_ms);
 
 /**
+ * Blocks until at least half of the outbox is free, for at most `timeout_ms`.
+ *
+ * For a program that publishes as fast as the network takes it: after ALIOT_RESULT_OUTBOX_FULL,
+ * wait and publish again.
+ *
+ * Errors:
+ * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
+ * ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+ */
+aliot_result aliot_client_wait_room(aliot_client *client, uint32_t timeout_ms);
+
+/**
  * Blocks until the client has stopped, for at most `timeout_ms`. Does not stop it.
  *
  * Errors:

@@ -236,6 +236,17 @@ impl Client {
         self.hub.wait(timeout, |device| Ok(device.has_passed(mark)))
     }
 
+    /// Blocks until at least half of the outbox is free, for an application that publishes as fast
+    /// as the network takes it: after [`ErrorKind::OutboxFull`], wait and publish again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Cancelled`] if destroyed meanwhile,
+    /// [`ErrorKind::WouldDeadlock`].
+    pub fn wait_room(&self, timeout: Duration) -> Result<(), Error> {
+        self.hub.wait(timeout, |device| Ok(device.has_room()))
+    }
+
     /// Blocks until stopped.
     ///
     /// # Errors

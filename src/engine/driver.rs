@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::time::{Sleep, sleep_until};
 
 use super::clock;
@@ -30,6 +30,9 @@ use crate::{Error, ErrorKind, Stage};
 
 /// Bytes asked of the socket at once. One buffer serves every connection of a thread.
 const READ_LEN: usize = 64 * 1024;
+
+/// A packet of which so much is missing is read into its place, not through the shared buffer.
+const LARGE: usize = 16 * 1024;
 
 /// Bytes that one connection may read before it is another one's turn.
 const READ_TURN: usize = 512 * 1024;
@@ -66,9 +69,16 @@ pub(crate) struct Driver {
     /// TLS took all of the chunk and has not flushed it.
     flushing: bool,
     inbound: BytesMut,
+    /// The messages of late were large.
+    reads_large: bool,
     packets: VecDeque<Packet>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
+}
+
+/// Whether the packet that begins here is a large one.
+fn is_large(inbound: &[u8]) -> bool {
+    codec::missing(inbound).is_some_and(|missing| missing >= LARGE)
 }
 
 /// What one look at the link found.
@@ -89,6 +99,7 @@ impl Driver {
             chunk: Chunk::default(),
             flushing: false,
             inbound: BytesMut::new(),
+            reads_large: false,
             packets: VecDeque::new(),
             timer: None,
             timer_at: Duration::MAX,
@@ -265,13 +276,33 @@ impl Driver {
                 break;
             };
             let inbound = &mut self.inbound;
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                let len = ready!(link.poll_read(cx, scratch));
-                if let Ok(len) = len {
-                    inbound.extend_from_slice(scratch.get(..len).unwrap_or_default());
-                }
-                Poll::Ready(len)
-            });
+            let missing = codec::missing(inbound).unwrap_or_default();
+            let read = if missing >= LARGE {
+                // Straight into its place. The length was checked when its first bytes came, and
+                // memory is asked for as it fills.
+                self.reads_large = true;
+                let len = missing.min(READ_LEN);
+                inbound.reserve(len);
+                link.poll_read_into(cx, &mut (&mut *inbound).limit(len))
+            } else {
+                // The head of the next large message is not worth copying most of it.
+                let len = if self.reads_large {
+                    LARGE / 2
+                } else {
+                    READ_LEN
+                };
+                SCRATCH.with_borrow_mut(|scratch| {
+                    let scratch = scratch.get_mut(..len).unwrap_or_default();
+                    let len = ready!(link.poll_read(cx, scratch));
+                    if let Ok(len) = len {
+                        inbound.extend_from_slice(scratch.get(..len).unwrap_or_default());
+                        // A whole buffer of small ones: large buffers again.
+                        let is_full = len == LARGE / 2 && missing == 0;
+                        self.reads_large &= !is_full || is_large(inbound);
+                    }
+                    Poll::Ready(len)
+                })
+            };
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Link::closed())),
                 Poll::Ready(Ok(len)) => total += len,

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+use tokio_util::io::poll_read_buf;
 
 use super::tls_error;
 use crate::error::{Error, ErrorKind, Stage};
@@ -44,6 +46,18 @@ impl Link {
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, &mut buffer),
         };
         read.map_ok(|()| buffer.filled().len())
+    }
+
+    /// Appends to `buffer`, at most as much as it has room for. 0 is the orderly end.
+    pub(crate) fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut impl BufMut,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => poll_read_buf(Pin::new(stream), cx, buffer),
+            Self::Tls(stream) => poll_read_buf(Pin::new(stream.as_mut()), cx, buffer),
+        }
     }
 
     /// Writes from several slices at once and answers how much was taken.

@@ -161,6 +161,26 @@ pub extern "C" fn aliot_client_wait_flushed(
     })
 }
 
+/// Blocks until at least half of the outbox is free, for at most `timeout_ms`.
+///
+/// For a program that publishes as fast as the network takes it: after ALIOT_RESULT_OUTBOX_FULL,
+/// wait and publish again.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
+/// ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_client_wait_room(
+    client: *mut aliot_client,
+    timeout_ms: u32,
+) -> aliot_result {
+    guard(|| {
+        let client = CLIENTS.get(client)?;
+        Ok(client.wait_room(milliseconds(timeout_ms))?)
+    })
+}
+
 /// Blocks until the client has stopped, for at most `timeout_ms`. Does not stop it.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 
 mod decode;
 
-pub use decode::{Malformed, Packet, Publish, decode, split};
+pub use decode::{Malformed, Packet, Publish, decode, missing, split};
 
 use bytes::{BufMut, BytesMut};
 use rumqttc::mqttbytes::v4;

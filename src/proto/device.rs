@@ -188,6 +188,13 @@ impl<H: Clone> Device<H> {
         self.inbox.level()
     }
 
+    /// Whether at least half of the outbox is free.
+    pub fn has_room(&self) -> bool {
+        let (operations, bytes) = self.outbox_level();
+        operations <= self.config.outbox_operations() as usize / 2
+            && bytes <= self.config.outbox_bytes() / 2
+    }
+
     /// Operations and bytes in the outbox.
     pub fn outbox_level(&self) -> (usize, usize) {
         (self.outbox.operations(), self.outbox.bytes())

@@ -330,3 +330,29 @@ fn a_message_expires_in_the_queue_and_under_way() {
     connection.puback(second.id);
     assert_eq!(device.completion(next), Ok(None));
 }
+
+#[test]
+fn who_waits_for_room_can_publish_again() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_outbox_limit(10, 8 << 20).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    for n in 0..10 {
+        device.publish("a", &[n]);
+    }
+    let client = &device.client;
+    let error = client.wait_room(Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.wait_room(PATIENCE));
+        for _ in 0..5 {
+            let id = connection.expect_publish().id;
+            connection.puback(id);
+        }
+        waiting.join().unwrap().unwrap();
+    });
+    for n in 10..15 {
+        device.publish("a", &[n]);
+    }
+}

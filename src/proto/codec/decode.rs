@@ -146,6 +146,20 @@ pub fn split(buffer: &mut BytesMut, max_len: usize) -> Result<Option<(Bytes, usi
     Ok(None)
 }
 
+/// How many bytes of the packet at the front of `buffer` have not arrived. `None` while its length
+/// is not known.
+pub fn missing(buffer: &[u8]) -> Option<usize> {
+    let mut remaining = 0_usize;
+    for (shift, &byte) in [0, 7, 14, 21].iter().zip(buffer.iter().skip(1)) {
+        remaining |= usize::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            let len = 1 + shift / 7 + 1 + remaining;
+            return Some(len.saturating_sub(buffer.len()));
+        }
+    }
+    None
+}
+
 /// Refuses types that only clients send, reserved types, QoS 2 and wrong flags.
 /// Source: MQTT 3.1.1, tables 2.1 and 2.2.
 fn check_first_byte(first: u8) -> Result<(), Malformed> {
