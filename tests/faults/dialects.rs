@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aliot::{Config, ErrorKind, EventKind, Qos, Stage};
 
@@ -344,10 +344,12 @@ fn packet_ids_wrap_without_a_zero_and_without_reuse() {
     let device = Device::start(&config);
     let mut connection = broker.accept(false);
     let client = &device.client;
+    let since = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..70_000 {
                 while client.publish("a", b"", Qos::AtLeastOnce, true).is_err() {
+                    assert!(since.elapsed() < 5 * PATIENCE, "nothing is acknowledged");
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
