@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod coverage;
 mod examples;
 mod results;
 mod toolbox;
