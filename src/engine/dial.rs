@@ -260,7 +260,8 @@ fn unreachable_error(host: &str, failures: &[(SocketAddr, io::Error)]) -> Error 
     .with_os_error(os_error)
 }
 
-fn out_of_resources(error: &io::Error) -> bool {
+/// Whether the process or the system has none left of something, whatever was asked for.
+pub(super) fn out_of_resources(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| {
         matches!(
             Errno::from_raw(number),

@@ -12,6 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 
+use super::dial::out_of_resources;
 use super::roots;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::log::{Level, log};
@@ -188,8 +189,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
             file.take(PEM_MAX as u64 + 1).read_to_end(&mut content)
         })
         .map_err(|error| {
-            unusable(format!("cannot read CA file {}: {error}", path.display()))
-                .with_os_error(error.raw_os_error())
+            let problem = format!("cannot read CA file {}: {error}", path.display());
+            let failure = if out_of_resources(&error) {
+                // Nothing is wrong with the file.
+                Error::new(ErrorKind::NoResources, Stage::Tls, problem)
+            } else {
+                unusable(problem)
+            };
+            failure.with_os_error(error.raw_os_error())
         })?;
     Ok(content)
 }

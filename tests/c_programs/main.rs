@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod coverage;
 mod examples;
 mod results;
 mod toolbox;
@@ -14,8 +15,8 @@ use std::process::{Command, Output};
 use aliot_sim::{Options, Sim};
 
 use toolbox::{
-    ADDRESS_SANITIZER, build, build_with, check, check_loaded_library, has_address_sanitizer,
-    has_valgrind, installed_library, sources, valgrind,
+    ADDRESS_SANITIZER, build, build_with, check, check_loaded_library, copied_library,
+    has_address_sanitizer, has_valgrind, installed_library, sources, valgrind,
 };
 
 #[test]
@@ -105,7 +106,7 @@ fn run(way: &str, mut command: Command, transport: &str) -> Output {
         .env("SIM_TCP_PORT", port(sim.tcp_addr()))
         .env("SIM_CONTROL_PORT", port(sim.control_addr()))
         .env("SIM_CA_FILE", sim.ca_file().unwrap())
-        .env("ALIOT_LIBRARY", installed_library())
+        .env("ALIOT_COPY", copied_library())
         .output()
         .unwrap()
 }

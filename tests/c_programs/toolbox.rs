@@ -31,6 +31,18 @@ fn install_library() -> PathBuf {
     installed
 }
 
+/// The same library under another name, which the loader takes for another one.
+pub(crate) fn copied_library() -> PathBuf {
+    static COPIED: OnceLock<PathBuf> = OnceLock::new();
+    let copy = || {
+        let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libcopy.so");
+        let _ = fs::remove_file(&copy);
+        fs::copy(installed_library(), &copy).unwrap();
+        copy
+    };
+    COPIED.get_or_init(copy).clone()
+}
+
 pub(crate) fn sources(directory: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
     let mut sources: Vec<_> = entries
