@@ -74,7 +74,8 @@ fn find_package_in_a_directory_with_a_space() {
     connect(&build_with_cmake(&project("with-space"), &options), None);
 }
 
-/// `/lib` is a link to `/usr/lib` on most systems: a package that is found there must not take `/` for its prefix.
+/// `/lib` is a link to `/usr/lib` on most systems: a package that is found there must not take `/`
+/// for its prefix.
 #[test]
 fn find_package_through_a_link_to_its_directory() {
     let root = empty_directory("merged");
