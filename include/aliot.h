@@ -1085,7 +1085,7 @@ void aliot_runtime_destroy(aliot_runtime *runtime);
  * not wait, UINT32_MAX waits for ever.
  *
  * Blocks. Stores the number of callbacks that ran through `count_out`, which may be NULL; running
- * none is ALIOT_RESULT_OK with 0.
+ * none is ALIOT_RESULT_OK with 0, when the time is over or sooner.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_STATE on an ALIOT_DISPATCH_THREAD runtime, and while another thread polls

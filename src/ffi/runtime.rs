@@ -60,7 +60,7 @@ pub extern "C" fn aliot_runtime_destroy(runtime: *mut aliot_runtime) {
 /// not wait, UINT32_MAX waits for ever.
 ///
 /// Blocks. Stores the number of callbacks that ran through `count_out`, which may be NULL; running
-/// none is ALIOT_RESULT_OK with 0.
+/// none is ALIOT_RESULT_OK with 0, when the time is over or sooner.
 ///
 /// # Errors
 ///

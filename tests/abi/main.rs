@@ -1,5 +1,8 @@
 //! What compiled programs rely on: structure layout, exported symbols, the library's name.
 
+#[cfg(target_os = "linux")]
+mod previous;
+
 use std::env;
 use std::fs;
 use std::mem::{offset_of, size_of};
