@@ -155,6 +155,21 @@ pub fn add_device(text: &str, registry: &mut Registry) -> Result<(), Error> {
     Ok(())
 }
 
+/// Product key and device name out of `text`, which names them as `productKey,deviceName`.
+///
+/// # Errors
+/// `Error::Config` if `text` has another form.
+pub fn device_name(text: &str) -> Result<(String, String), Error> {
+    let Some((key, name)) = text.split_once(',') else {
+        let reason = "such a device is given as productKey,deviceName";
+        return Err(Error::Config(reason.to_owned()));
+    };
+    check_name("product key", key)
+        .and_then(|()| check_name("device name", name))
+        .map_err(Error::Config)?;
+    Ok((key.to_owned(), name.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
