@@ -57,8 +57,8 @@ pub(crate) fn exchange(
     }
     let length = headers
         .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .unwrap_or("0");
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .map_or("0", str::trim);
     let mut body = vec![0; length.parse().unwrap()];
     if method != "HEAD" {
         reader.read_exact(&mut body).unwrap();

@@ -139,12 +139,14 @@ fn mqtt_3_1_2_2_another_level_gets_code_1_and_is_closed() {
 
 #[test]
 fn mqtt_3_1_2_3_the_reserved_connect_flag_closes() {
-    closed(&sim(), &connect(b"MQTT", 4, 3, &[b"a"]));
+    let sim = sim();
+    closed(&sim, &connect(b"MQTT", 4, 3, &[b"a"]));
 }
 
 #[test]
 fn mqtt_3_1_2_22_a_password_without_a_user_name_closes() {
-    closed(&sim(), &connect(b"MQTT", 4, 0x42, &[b"a", b"p"]));
+    let sim = sim();
+    closed(&sim, &connect(b"MQTT", 4, 0x42, &[b"a", b"p"]));
 }
 
 #[test]
@@ -194,7 +196,8 @@ fn mqtt_3_1_3_6_to_8_an_empty_id_goes_with_a_clean_session_alone() {
 
 #[test]
 fn mqtt_3_1_3_9_an_id_that_is_not_taken_gets_code_2_and_is_closed() {
-    let mut device = Device::open_tcp(&sim());
+    let sim = sim();
+    let mut device = Device::open_tcp(&sim);
     device.send(&connect(b"MQTT", 4, 0xC2, &[b"no bars", b"dn&pk", b"p"]));
     assert_eq!(device.conn_ack(), (false, 2));
     assert_eq!(device.ending(), Ending::Orderly);
@@ -281,7 +284,8 @@ fn mqtt_3_2_2_1_to_5_session_present_says_what_was_kept() {
 
 #[test]
 fn mqtt_3_12_4_1_a_ping_is_answered() {
-    connected(&sim()).ping();
+    let sim = sim();
+    connected(&sim).ping();
 }
 
 #[test]

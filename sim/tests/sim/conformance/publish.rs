@@ -91,7 +91,8 @@ fn mqtt_3_3_1_1_and_4_4_0_1_what_was_not_acknowledged_is_sent_again_with_dup() {
 
 #[test]
 fn mqtt_3_3_1_2_a_message_of_qos_0_with_dup_closes() {
-    let mut device = connected(&sim());
+    let sim = sim();
+    let mut device = connected(&sim);
     device.send(&packet(0x38, &[&field(GET), b"x"]));
     assert_eq!(device.ending(), Ending::Orderly);
 }
@@ -111,7 +112,8 @@ fn mqtt_3_3_1_3_dup_is_not_passed_on() {
 
 #[test]
 fn mqtt_3_3_1_4_both_qos_bits_close() {
-    let mut device = connected(&sim());
+    let sim = sim();
+    let mut device = connected(&sim);
     device.send(&packet(0x36, &[&field(GET), &[0, 1], b"x"]));
     assert_eq!(device.ending(), Ending::Orderly);
 }
@@ -128,7 +130,8 @@ fn mqtt_3_3_2_2_and_4_7_1_1_a_wildcard_in_a_topic_closes() {
 
 #[test]
 fn mqtt_4_7_3_1_an_empty_topic_closes() {
-    let mut device = connected(&sim());
+    let sim = sim();
+    let mut device = connected(&sim);
     device.send(&packet(0x30, &[&field(b""), b"x"]));
     assert_eq!(device.ending(), Ending::Orderly);
 }
