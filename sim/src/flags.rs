@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ usage: aliot-sim [flags]             the simulator
                            a free port)
   --https ADDRESS|off      files for devices (default 127.0.0.1 with a free port)
   --control ADDRESS|off    control port, loopback only (default off)
-  --config FILE            products, devices and verbatim entries, as TOML
+  --config FILE            products, devices and verbatim entries, as TOML; its table [simulator]
+                           holds flags, which flags after this one replace
   --device PK,DN,SECRET    a device; may be given several times
   --x509-device PK,DN      a device that signs in with a certificate, which is written to --dir
   --state FILE             keeps products, devices and what is known of them between starts
@@ -61,83 +62,131 @@ pub(crate) struct Run {
     pub(crate) certificates: Vec<(String, String)>,
 }
 
+impl Run {
+    /// The settings of the program, which differ from those of the library.
+    fn new() -> Self {
+        let local = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        Self {
+            options: Options {
+                tls: local(8883),
+                tcp: local(1883),
+                https: local(0),
+                dir: Some(PathBuf::from("aliot-sim")),
+                log: LogOutput::Stdout,
+                connects_per_minute: Some(5),
+                rate_limits: true,
+                ..Options::default()
+            },
+            ready_file: None,
+            demo: false,
+            certificates: Vec::new(),
+        }
+    }
+
+    /// Takes over a setting that has a value; `None` if there is none of this name.
+    fn set(
+        &mut self,
+        name: &str,
+        value: OsString,
+        chosen: &mut Chosen,
+    ) -> Result<Option<()>, lexopt::Error> {
+        let options = &mut self.options;
+        match name {
+            "tls" => {
+                options.tls = value.parse_with(address)?;
+                chosen.tls = true;
+            }
+            "tcp" => {
+                options.tcp = value.parse_with(address)?;
+                chosen.tcp = true;
+            }
+            "http" => {
+                options.http = value.parse_with(address)?;
+                chosen.http = true;
+            }
+            "https" => options.https = value.parse_with(address)?,
+            "control" => options.control = value.parse_with(address)?,
+            "device" => {
+                config::add_device(&value.string()?, &mut options.registry).map_err(custom)?;
+            }
+            "x509-device" => {
+                let device = config::device_name(&value.string()?).map_err(custom)?;
+                self.certificates.push(device);
+            }
+            "state" => options.state_file = Some(PathBuf::from(value)),
+            "seed" => options.seed = Some(value.parse()?),
+            "dir" => options.dir = Some(PathBuf::from(value)),
+            "name" => options.names.push(value.string()?),
+            "certificate" => options.certificate = value.parse_with(certificate)?,
+            "tls-version" => options.tls_versions = value.parse_with(version)?,
+            "check-interval" => options.check_interval = value.parse_with(seconds)?,
+            "time-scale" => options.time_scale = value.parse()?,
+            "connects" => options.connects_per_minute = value.parse_with(number_or_off)?,
+            "rates" => options.rate_limits = value.parse_with(on_or_off)?,
+            "answers" => options.answers = value.parse_with(on_or_off)?,
+            "ready-file" => self.ready_file = Some(PathBuf::from(value)),
+            _ => return Ok(None),
+        }
+        Ok(Some(()))
+    }
+
+    /// Takes over a setting that stands for itself; false if there is none of this name.
+    fn switch(&mut self, name: &str) -> bool {
+        match name {
+            "demo" => self.demo = true,
+            "quiet" => self.options.log = LogOutput::None,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes over a file: its products and devices, and its table `[simulator]` as flags.
+    fn load(&mut self, path: &Path, chosen: &mut Chosen) -> Result<(), lexopt::Error> {
+        config::load(path, &mut self.options.registry).map_err(custom)?;
+        for (name, value) in config::settings(path).map_err(custom)? {
+            let set = match value.as_str() {
+                "true" => self.switch(&name),
+                value => self.set(&name, value.into(), chosen)?.is_some(),
+            };
+            if !set {
+                let (path, reason) = (path.display(), "in [simulator] is no flag");
+                let text = format!("{path}: {name} {reason}, or not with such a value");
+                return Err(custom(Error::Config(text)));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads the flags.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Task, lexopt::Error> {
-    let local = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
-    let mut run = Run {
-        options: Options {
-            tls: local(8883),
-            tcp: local(1883),
-            https: local(0),
-            dir: Some(PathBuf::from("aliot-sim")),
-            log: LogOutput::Stdout,
-            connects_per_minute: Some(5),
-            rate_limits: true,
-            ..Options::default()
-        },
-        ready_file: None,
-        demo: false,
-        certificates: Vec::new(),
-    };
-    let (mut http, mut chosen) = (None, Chosen::default());
-    let options = &mut run.options;
+    let (mut run, mut chosen) = (Run::new(), Chosen::default());
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("demo") => run.demo = true,
-            Long("tls") => {
-                options.tls = address(&mut parser)?;
-                chosen.tls = true;
-            }
-            Long("tcp") => {
-                options.tcp = address(&mut parser)?;
-                chosen.tcp = true;
-            }
-            Long("http") => http = Some(address(&mut parser)?),
-            Long("https") => options.https = address(&mut parser)?,
-            Long("control") => options.control = address(&mut parser)?,
-            Long("config") => {
-                let path = PathBuf::from(parser.value()?);
-                config::load(&path, &mut options.registry).map_err(custom)?;
-            }
-            Long("device") => {
-                let text = parser.value()?.string()?;
-                config::add_device(&text, &mut options.registry).map_err(custom)?;
-            }
-            Long("x509-device") => {
-                let text = parser.value()?.string()?;
-                let device = config::device_name(&text).map_err(custom)?;
-                run.certificates.push(device);
-            }
-            Long("state") => options.state_file = Some(PathBuf::from(parser.value()?)),
-            Long("seed") => options.seed = Some(parser.value()?.parse()?),
-            Long("dir") => options.dir = Some(PathBuf::from(parser.value()?)),
-            Long("name") => options.names.push(parser.value()?.string()?),
-            Long("certificate") => options.certificate = parser.value()?.parse_with(certificate)?,
-            Long("tls-version") => options.tls_versions = parser.value()?.parse_with(version)?,
-            Long("check-interval") => {
-                options.check_interval = parser.value()?.parse_with(seconds)?;
-            }
-            Long("time-scale") => options.time_scale = parser.value()?.parse()?,
-            Long("connects") => {
-                options.connects_per_minute = parser.value()?.parse_with(number_or_off)?;
-            }
-            Long("rates") => options.rate_limits = parser.value()?.parse_with(on_or_off)?,
-            Long("answers") => options.answers = parser.value()?.parse_with(on_or_off)?,
-            Long("ready-file") => run.ready_file = Some(PathBuf::from(parser.value()?)),
-            Long("quiet") => options.log = LogOutput::None,
             Long("help") | Short('h') => return Ok(Task::Print(USAGE.to_owned())),
             Long("version") | Short('V') => {
-                return Ok(Task::Print(format!(
-                    "aliot-sim {}",
-                    env!("CARGO_PKG_VERSION")
-                )));
+                let version = env!("CARGO_PKG_VERSION");
+                return Ok(Task::Print(format!("aliot-sim {version}")));
+            }
+            Long("config") => {
+                let path = PathBuf::from(parser.value()?);
+                run.load(&path, &mut chosen)?;
+            }
+            Long(name) if run.switch(name) => {}
+            Long(name) if NAMES.contains(&name) => {
+                let name = name.to_owned();
+                let value = parser.value()?;
+                run.set(&name, value, &mut chosen)?;
             }
             other => return Err(other.unexpected()),
         }
     }
-    // Nobody asked for this port, so a second simulator beside the first is no mistake.
-    options.http = http.unwrap_or_else(|| Some(free_or_other(([127, 0, 0, 1], 8880).into())));
+    let options = &mut run.options;
+    if !chosen.http {
+        // Nobody asked for this port, so a second simulator beside the first is no mistake.
+        options.http = Some(free_or_other(([127, 0, 0, 1], 8880).into()));
+    }
     if run.demo {
         let or_other = |address: Option<SocketAddr>, chosen: bool| match address {
             Some(address) if !chosen => Some(free_or_other(address)),
@@ -149,11 +198,35 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Task, l
     Ok(Task::Run(Box::new(run)))
 }
 
+/// Flags that take a value.
+const NAMES: [&str; 19] = [
+    "tls",
+    "tcp",
+    "http",
+    "https",
+    "control",
+    "device",
+    "x509-device",
+    "state",
+    "seed",
+    "dir",
+    "name",
+    "certificate",
+    "tls-version",
+    "check-interval",
+    "time-scale",
+    "connects",
+    "rates",
+    "answers",
+    "ready-file",
+];
+
 /// Which addresses were asked for by name.
 #[derive(Default)]
 struct Chosen {
     tls: bool,
     tcp: bool,
+    http: bool,
 }
 
 /// `address`, or one with a free port if that is taken.
@@ -168,13 +241,13 @@ fn custom(error: Error) -> lexopt::Error {
     lexopt::Error::Custom(Box::new(error))
 }
 
-fn address(parser: &mut lexopt::Parser) -> Result<Option<SocketAddr>, lexopt::Error> {
-    parser.value()?.parse_with(|text| match text {
+fn address(text: &str) -> Result<Option<SocketAddr>, &'static str> {
+    match text {
         "off" => Ok(None),
         text => SocketAddr::from_str(text)
             .map(Some)
             .map_err(|_| "an address is IP:PORT, such as 127.0.0.1:8883, or off"),
-    })
+    }
 }
 
 fn certificate(text: &str) -> Result<Certificate, &'static str> {

@@ -221,18 +221,19 @@ pub(super) fn remove_device(broker: &Broker, identity: &Identity) -> Outcome {
 }
 
 fn connected(state: &State, connection: &Connection) -> Value {
-    json!({
+    let value = json!({
         "product_key": connection.identity.product_key,
         "device_name": connection.identity.device_name,
         "number": connection.number,
         "transport": connection.transport.name(),
-        "client_id": state.registry.redact(&connection.client_id),
+        "client_id": connection.client_id,
         "keep_alive_s": connection.keep_alive_s,
         "clean_session": connection.clean_session,
         "subscriptions": connection.subscriptions,
         "unacknowledged": connection.unacknowledged,
         "waiting": connection.waiting,
-    })
+    });
+    redacted(state, value)
 }
 
 pub(super) fn connections(broker: &Broker) -> Value {

@@ -193,9 +193,16 @@ impl Device {
     }
 
     pub(crate) fn open_tls_with(sim: &Sim, config: Arc<ClientConfig>) -> std::io::Result<Self> {
+        Self::open_tls_at(sim.tls_addr().unwrap(), config)
+    }
+
+    pub(crate) fn open_tls_at(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+    ) -> std::io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();
         let mut connection = ClientConnection::new(config, name).unwrap();
-        let mut socket = tcp(sim.tls_addr().unwrap());
+        let mut socket = tcp(address);
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }

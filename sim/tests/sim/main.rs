@@ -5,6 +5,7 @@ mod api;
 mod browser;
 mod conformance;
 mod connections;
+mod crowd;
 mod device;
 mod faults;
 mod foreign;
