@@ -187,6 +187,21 @@ fn a_foreign_client_publishes_and_subscribes_over_tcp_and_tls() {
 }
 
 #[test]
+fn a_foreign_client_of_mqtt_3_1_is_let_in() {
+    let program = Program::start(&[]);
+    let Some(mut publisher) = mosquitto(&program, "mosquitto_pub", true) else {
+        eprintln!("skipped: mosquitto's clients are not installed");
+        return;
+    };
+    let mut control = program.control();
+    assert_eq!(control.command("watch"), "ok");
+    publisher.args(["-V", "mqttv31", "-q", "1"]);
+    publisher.args(["-t", "/pk/dn/user/update", "-m", "old"]);
+    assert!(publisher.status().unwrap().success());
+    assert_eq!(control.line(), "pk dn /pk/dn/user/update 1 text old");
+}
+
+#[test]
 fn a_foreign_client_with_a_wrong_password_learns_the_code_and_its_owner_the_reason() {
     let mut program = Program::start(&[]);
     let Some(mut publisher) = mosquitto(&program, "mosquitto_pub", true) else {
