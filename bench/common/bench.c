@@ -8,7 +8,7 @@
  *   bench rtt   --n=1000 --rate=100 --size=256 --qos=1 (against a real broker)
  *   bench conn  --n=200
  *   bench idle  --seconds=75                           (sampled from outside)
- *   bench scale --n=1000 --hold=5 [--traffic=262144]
+ *   bench scale --n=1000 --settle=2 --hold=5 [--traffic=262144]
  *
  * Common: --host=127.0.0.1 --port=21884 --tls=0 --ca=FILE --tls12=0
  *         --keepalive=300 --nodelay=0 --opt=STRING --tag=STRING --id=STRING
@@ -111,10 +111,10 @@ static void win_signal(void)
     pthread_mutex_unlock(&W.mu);
 }
 
-static void win_ack(void)
+static void win_acks(long n)
 {
-    long o = atomic_fetch_sub(&W.outstanding, 1) - 1;
-    atomic_fetch_add(&W.acked, 1);
+    long o = atomic_fetch_sub(&W.outstanding, n) - n;
+    atomic_fetch_add(&W.acked, n);
     long w = atomic_load(&W.wake_at);
     if (w >= 0 && o <= w)
         win_signal();
@@ -181,7 +181,8 @@ static void on_msg_drop(void *ud, const char *topic, size_t tl, const void *p, s
     (void)ud; (void)topic; (void)tl; (void)p; (void)n;
 }
 
-static void on_ack_win(void *ud) { (void)ud; win_ack(); }
+static void on_ack_win(void *ud) { (void)ud; win_acks(1); }
+static void on_acks_win(void *ud, long n) { (void)ud; win_acks(n); }
 
 static void on_ack_rtt(void *ud)
 {
@@ -193,6 +194,7 @@ static void on_ack_rtt(void *ud)
 }
 
 static void on_ack_drop(void *ud) { (void)ud; }
+static void on_acks_drop(void *ud, long n) { (void)ud; (void)n; }
 static void on_lost(void *ud) { (void)ud; atomic_fetch_add(&W.lost, 1); }
 
 /* ---------------------------------------------------------------- output -- */
@@ -277,7 +279,7 @@ static int w_pub(struct peer_cfg *c)
     long n = arg_l("n", 200000), size = arg_l("size", 256), window = arg_l("window", 1000);
     long warm = arg_l("warm", 2000);
     int qos = (int)arg_l("qos", 0);
-    struct peer_cb cb = {NULL, on_msg_drop, on_ack_win, on_lost};
+    struct peer_cb cb = {NULL, on_msg_drop, on_ack_win, on_acks_win, on_lost};
     char *payload = malloc((size_t)size + 1);
     memset(payload, 'x', (size_t)size);
     void *h = peer.open(c, &cb);
@@ -316,7 +318,7 @@ static int w_recv(struct peer_cfg *c)
 {
     long n = arg_l("n", 200000), size = arg_l("size", 256);
     int qos = (int)arg_l("qos", 0);
-    struct peer_cb cb = {NULL, on_msg_count, on_ack_drop, on_lost};
+    struct peer_cb cb = {NULL, on_msg_count, on_ack_drop, on_acks_drop, on_lost};
     char topic[200];
     void *h = peer.open(c, &cb);
     if (!h)
@@ -355,7 +357,7 @@ static int w_rtt(struct peer_cfg *c)
 {
     long n = arg_l("n", 1000), size = arg_l("size", 256), rate = arg_l("rate", 100);
     int qos = (int)arg_l("qos", 1), echo = (int)arg_l("echo", 1);
-    struct peer_cb cb = {NULL, on_msg_rtt, on_ack_rtt, on_lost};
+    struct peer_cb cb = {NULL, on_msg_rtt, on_ack_rtt, on_acks_drop, on_lost};
     char topic[200];
     g_n = n;
     g_sent_at = calloc((size_t)n, sizeof(double));
@@ -417,7 +419,7 @@ static int w_rtt(struct peer_cfg *c)
 static int w_conn(struct peer_cfg *c)
 {
     long n = arg_l("n", 200), warm = 5;
-    struct peer_cb cb = {NULL, on_msg_drop, on_ack_drop, on_lost};
+    struct peer_cb cb = {NULL, on_msg_drop, on_ack_drop, on_acks_drop, on_lost};
     double *v = malloc(sizeof(double) * (size_t)n);
     double *z = malloc(sizeof(double) * (size_t)n);
     struct usage u0 = usage_now();
@@ -452,7 +454,7 @@ static int w_conn(struct peer_cfg *c)
 
 static int w_idle(struct peer_cfg *c)
 {
-    struct peer_cb cb = {NULL, on_msg_drop, on_ack_drop, on_lost};
+    struct peer_cb cb = {NULL, on_msg_drop, on_ack_drop, on_acks_drop, on_lost};
     void *h = NULL;
     if (arg_l("connect", 1)) {
         h = peer.open(c, &cb);
@@ -517,7 +519,7 @@ static void scale_traffic(void **h, long n, long size)
 static int w_scale(struct peer_cfg *c)
 {
     long n = arg_l("n", 1000), hold = arg_l("hold", 5);
-    struct peer_cb cb = {NULL, on_msg_count, on_ack_win, on_lost};
+    struct peer_cb cb = {NULL, on_msg_count, on_ack_win, on_acks_win, on_lost};
     void **h = calloc((size_t)n, sizeof *h);
     char (*ids)[40] = calloc((size_t)n, 40);
     long rss0 = proc_kb("/proc/self/status", "VmRSS:");
@@ -548,7 +550,7 @@ static int w_scale(struct peer_cfg *c)
         fprintf(stderr, "%ld of %ld connections failed\n", failed, n);
     if (arg_l("traffic", 0))
         scale_traffic(h, n, arg_l("traffic", 0));
-    sleep(2);
+    sleep((unsigned)arg_l("settle", 2));
     long rss1 = proc_kb("/proc/self/status", "VmRSS:");
     long pss1 = proc_kb("/proc/self/smaps_rollup", "Pss:");
     long pd1 = proc_kb("/proc/self/smaps_rollup", "Private_Dirty:");
@@ -596,6 +598,7 @@ int main(int argc, char **argv)
         .client_id = arg_s("id", id),
         .keepalive_s = (int)arg_l("keepalive", 300),
         .inflight = (int)arg_l("inflight", 0),
+        .window = (int)arg_l("window", 1000),
         .nodelay = (int)arg_l("nodelay", 0),
         .opt = arg_s("opt", ""),
     };

@@ -20,6 +20,7 @@ struct peer_cfg {
     const char *client_id;
     int keepalive_s;
     int inflight;           /* library's own QoS 1 limit; 0 = library default */
+    int window;             /* publishes that the harness leaves outstanding */
     int nodelay;            /* 1: ask for TCP_NODELAY where the library can */
     const char *opt;        /* peer specific, "" if none */
 };
@@ -32,6 +33,8 @@ struct peer_cb {
     /* A publish is complete: QoS 1 -> PUBACK seen; QoS 0 -> handed to the
      * socket (only if peer.acks_qos0). */
     void (*on_ack)(void *ud);
+    /* The same for `n` QoS 0 publishes at once. */
+    void (*on_acks)(void *ud, long n);
     void (*on_lost)(void *ud);
 };
 
@@ -53,8 +56,8 @@ struct peer_ops {
     int (*publish)(void *h, const char *topic, const void *payload, size_t len, int qos);
     /* Optional: called before the publisher blocks (for peers that batch). */
     int (*flush)(void *h);
-    /* Optional: returns once every QoS 0 message was handed to the socket.  For
-     * peers that neither call on_ack for QoS 0 nor write in publish(). */
+    /* Optional: returns once every QoS 0 message was handed to the socket, and
+     * calls on_ack or on_acks for those that have not had it. */
     int (*drain)(void *h);
     /* Subscribes and returns after SUBACK (or after sending; see the peer). */
     int (*subscribe)(void *h, const char *topic, int qos);
