@@ -21,6 +21,9 @@
     )
 )]
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench_support;
 mod client;
 mod engine;
 mod error;
