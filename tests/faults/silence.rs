@@ -101,7 +101,7 @@ fn silence_is_found_in_every_phase_within_its_deadline() {
     };
     let timeout = ErrorKind::ConnectTimeout;
     let dead = ErrorKind::KeepAliveTimeout;
-    let in_flight = (PING_AFTER + PING).max(ACK);
+    let in_flight = (PING_AFTER + PING).min(ACK);
     let rows = [
         row("SYN", CONNECT, timeout, Stage::Tcp),
         row("TLS handshake", CONNECT, timeout, Stage::Tls),
