@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod coverage;
+mod diagnosis;
 mod examples;
 mod results;
 mod toolbox;
