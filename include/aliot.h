@@ -1179,7 +1179,8 @@ aliot_state aliot_client_state(const aliot_client *client);
  * Blocks until the client is connected, for at most `timeout_ms`.
  *
  * Errors:
- * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+ * ALIOT_RESULT_TIMEOUT, with what the last attempt failed with behind it, as aliot_last_error and
+ * the functions beside it tell; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
  * ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
  * callback.
  */
