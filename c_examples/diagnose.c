@@ -39,7 +39,7 @@ static void hint(const char *text)
     }
 }
 
-/* ---- Clock ------------------------------------------------------------------------------------ */
+/* ---- Clock ----------------------------------------------------------------------------------- */
 
 /* Certificates are judged by the clock. Nobody has used this program before 2026. */
 static bool check_clock(void)
@@ -59,7 +59,7 @@ static bool check_clock(void)
     return false;
 }
 
-/* ---- Name and TCP ----------------------------------------------------------------------------- */
+/* ---- Name and TCP ---------------------------------------------------------------------------- */
 
 /* The host that the library will look up. */
 static void host_name(char *host, size_t capacity)
@@ -169,7 +169,7 @@ static bool check_ports(const char *host)
     return ok;
 }
 
-/* ---- TLS and sign-in -------------------------------------------------------------------------- */
+/* ---- TLS and sign-in ------------------------------------------------------------------------- */
 
 /* What the first attempt came to. */
 typedef struct attempt {
