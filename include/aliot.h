@@ -166,6 +166,42 @@ typedef enum aliot_sign_method {
     ALIOT_SIGN_METHOD_SHA256 = 3,
 } aliot_sign_method;
 
+/** What keeps credentials that were made elsewhere from signing a device in. */
+typedef enum aliot_sign_finding {
+    /** Nothing: they sign the device in. */
+    ALIOT_SIGN_FINDING_MATCHES = 0,
+    /** The client id is not of the form id|name=value,name=value| with both bars. */
+    ALIOT_SIGN_FINDING_CLIENT_ID_FORM = 1,
+    /** securemode is missing, unknown, or does not fit the transport. */
+    ALIOT_SIGN_FINDING_SECURE_MODE = 2,
+    /** The user name is not the device name, '&' and the product key. */
+    ALIOT_SIGN_FINDING_USERNAME = 3,
+    /** The user name has its two parts swapped. */
+    ALIOT_SIGN_FINDING_USERNAME_SWAPPED = 4,
+    /** White space or a NUL where none belongs. */
+    ALIOT_SIGN_FINDING_WHITE_SPACE = 5,
+    /** The password mixes upper and lower case digits. */
+    ALIOT_SIGN_FINDING_HEX_CASE = 6,
+    /** The password is not a signature in hexadecimal digits. */
+    ALIOT_SIGN_FINDING_PASSWORD_FORM = 7,
+    /** The password is a secret itself. */
+    ALIOT_SIGN_FINDING_SECRET_SENT = 8,
+    /** The password is made with another method than signmethod says. */
+    ALIOT_SIGN_FINDING_SIGN_METHOD = 9,
+    /** The timestamp that is signed and the one in the client id are not the same. */
+    ALIOT_SIGN_FINDING_TIMESTAMP = 10,
+    /** The client id that is signed is not the part before the first bar. */
+    ALIOT_SIGN_FINDING_SIGNED_CLIENT_ID = 11,
+    /** The signed names and values are in another order or form. */
+    ALIOT_SIGN_FINDING_CONTENT_FORM = 12,
+    /** The product secret is used in place of the device secret. */
+    ALIOT_SIGN_FINDING_PRODUCT_SECRET = 13,
+    /** The device secret is used in another form than it has. */
+    ALIOT_SIGN_FINDING_SECRET_FORM = 14,
+    /** No usual mistake explains the password. */
+    ALIOT_SIGN_FINDING_UNEXPLAINED = 15,
+} aliot_sign_finding;
+
 /** How the password's hexadecimal digits are written. */
 typedef enum aliot_hex_case {
     /** 0-9 A-F. The default. */
@@ -1175,7 +1211,8 @@ aliot_state aliot_client_state(const aliot_client *client);
  * Blocks until the client is connected, for at most `timeout_ms`.
  *
  * Errors:
- * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+ * ALIOT_RESULT_TIMEOUT, with what the last attempt failed with behind it, as aliot_last_error and
+ * the functions beside it tell; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
  * ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
  * callback.
  */
@@ -1371,6 +1408,34 @@ aliot_result aliot_sign(aliot_sign_method method,
                         size_t content_len,
                         char *buffer,
                         size_t capacity);
+
+/**
+ * Says what keeps a client id, user name and password that someone else made from signing the
+ * device in, and which change mends it.
+ *
+ * `product_secret` may be NULL; if given, its use in place of the device secret is recognised.
+ * `endpoint` may be NULL; if given, securemode must fit it. The most important mistake is stored
+ * through `finding_out`. `buffer` receives all of them in words, each with its remedy, as far as
+ * `capacity` allows: 2048 bytes hold any. It may be NULL if `capacity` is 0. No text contains a
+ * secret or anything else of what was submitted. Uses no network.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT for an identity that does not sign: a device token or a verbatim
+ * one.
+ *
+ * Safety:
+ * `product_secret`, `client_id`, `username` and `password` must be NULL or NUL-terminated,
+ * `finding_out` NULL or valid for writing, `buffer` NULL or have room for `capacity` bytes.
+ */
+aliot_result aliot_sign_check(const aliot_identity *identity,
+                              const char *product_secret,
+                              const aliot_endpoint *endpoint,
+                              const char *client_id,
+                              const char *username,
+                              const char *password,
+                              aliot_sign_finding *finding_out,
+                              char *buffer,
+                              size_t capacity);
 
 /**
  * Writes "/<product key>/<device name>/user/<suffix>", a topic of the product's own.

@@ -47,5 +47,6 @@ pub use proto::identity::Identity;
 pub use proto::profile::Profile;
 pub use proto::qos::Qos;
 pub use proto::sign::{HexCase, SignMethod, connect_content, sign};
+pub use proto::signcheck::{SignFinding, Submitted, check_signature};
 pub use proto::topic::{TopicFilter, TopicName, sys_topic, user_topic};
 pub use secret::Secret;

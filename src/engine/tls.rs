@@ -45,7 +45,9 @@ pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, Error> {
     match trust {
         Trust::BuiltIn => SHARED.get(roots::PEM, "the built-in CA data"),
         Trust::Pem(pem) => SHARED.get(pem, CA_DATA),
-        Trust::File(path) => SHARED.get(&read_file(path)?, &format!("CA file {}", path.display())),
+        Trust::File(path) => {
+            SHARED.get(&read_file(path)?, &format!("CA file {}", shown_path(path)))
+        }
     }
 }
 
@@ -181,6 +183,19 @@ fn damaged(name: &str, number: usize, error: &pem::Error) -> Error {
     unusable(format!("{name}: certificate {number} {problem}"))
 }
 
+/// Most of a path that a message repeats, in characters.
+const PATH_SHOWN: usize = 200;
+
+/// The path for a message: on one line, without control characters, and not without end.
+pub(super) fn shown_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let mut shown: String = text.escape_debug().take(PATH_SHOWN).collect();
+    if text.len() > PATH_SHOWN {
+        shown.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    shown
+}
+
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
     File::open(path)
@@ -189,7 +204,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
             file.take(PEM_MAX as u64 + 1).read_to_end(&mut content)
         })
         .map_err(|error| {
-            let problem = format!("cannot read CA file {}: {error}", path.display());
+            let problem = format!("cannot read CA file {}: {error}", shown_path(path));
             let failure = if out_of_resources(&error) {
                 // Nothing is wrong with the file.
                 Error::new(ErrorKind::NoResources, Stage::Tls, problem)

@@ -7,6 +7,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
 use super::clock;
+use super::tls::shown_path;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::proto::endpoint::Trust;
 
@@ -170,7 +171,7 @@ fn unknown_issuer(trust: &Trust) -> String {
         Trust::File(path) => format!(
             "the server's certificate does not lead to a CA in {}, or an intermediate certificate \
              is missing",
-            path.display()
+            shown_path(path)
         ),
     }
 }

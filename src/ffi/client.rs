@@ -130,7 +130,8 @@ pub extern "C" fn aliot_client_state(client: *const aliot_client) -> aliot_state
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+/// ALIOT_RESULT_TIMEOUT, with what the last attempt failed with behind it, as aliot_last_error and
+/// the functions beside it tell; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
 /// ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
 /// callback.
 #[unsafe(no_mangle)]

@@ -8,7 +8,8 @@ use std::ffi::CStr;
 use super::failure::Failure;
 use crate::log::Level;
 use crate::{
-    Counter, Dispatch, HexCase, OutboxPolicy, Qos, SignMethod, Stage, State, TakeOverPolicy,
+    Counter, Dispatch, HexCase, OutboxPolicy, Qos, SignFinding, SignMethod, Stage, State,
+    TakeOverPolicy,
 };
 
 /// The connection: callbacks, topics, messages.
@@ -66,6 +67,67 @@ pub enum aliot_sign_method {
     HmacMd5 = 2,
     /// SHA-256 of content and secret: unconfirmed by the platform.
     Sha256 = 3,
+}
+
+/// What keeps credentials that were made elsewhere from signing a device in.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum aliot_sign_finding {
+    /// Nothing: they sign the device in.
+    Matches = 0,
+    /// The client id is not of the form id|name=value,name=value| with both bars.
+    ClientIdForm = 1,
+    /// securemode is missing, unknown, or does not fit the transport.
+    SecureMode = 2,
+    /// The user name is not the device name, '&' and the product key.
+    Username = 3,
+    /// The user name has its two parts swapped.
+    UsernameSwapped = 4,
+    /// White space or a NUL where none belongs.
+    WhiteSpace = 5,
+    /// The password mixes upper and lower case digits.
+    HexCase = 6,
+    /// The password is not a signature in hexadecimal digits.
+    PasswordForm = 7,
+    /// The password is a secret itself.
+    SecretSent = 8,
+    /// The password is made with another method than signmethod says.
+    SignMethod = 9,
+    /// The timestamp that is signed and the one in the client id are not the same.
+    Timestamp = 10,
+    /// The client id that is signed is not the part before the first bar.
+    SignedClientId = 11,
+    /// The signed names and values are in another order or form.
+    ContentForm = 12,
+    /// The product secret is used in place of the device secret.
+    ProductSecret = 13,
+    /// The device secret is used in another form than it has.
+    SecretForm = 14,
+    /// No usual mistake explains the password.
+    Unexplained = 15,
+}
+
+impl From<SignFinding> for aliot_sign_finding {
+    fn from(finding: SignFinding) -> Self {
+        match finding {
+            SignFinding::Matches => Self::Matches,
+            SignFinding::ClientIdForm => Self::ClientIdForm,
+            SignFinding::SecureMode => Self::SecureMode,
+            SignFinding::Username => Self::Username,
+            SignFinding::UsernameSwapped => Self::UsernameSwapped,
+            SignFinding::WhiteSpace => Self::WhiteSpace,
+            SignFinding::HexCase => Self::HexCase,
+            SignFinding::PasswordForm => Self::PasswordForm,
+            SignFinding::SecretSent => Self::SecretSent,
+            SignFinding::SignMethod => Self::SignMethod,
+            SignFinding::Timestamp => Self::Timestamp,
+            SignFinding::SignedClientId => Self::SignedClientId,
+            SignFinding::ContentForm => Self::ContentForm,
+            SignFinding::ProductSecret => Self::ProductSecret,
+            SignFinding::SecretForm => Self::SecretForm,
+            SignFinding::Unexplained => Self::Unexplained,
+        }
+    }
 }
 
 /// How the password's hexadecimal digits are written.

@@ -221,6 +221,18 @@ static aliot_result call_aliot_identity_create(aliot_client *client)
     return ALIOT_RESULT_OK;
 }
 
+static aliot_result call_aliot_sign_check(aliot_client *client)
+{
+    aliot_identity *identity = fixture_identity();
+    aliot_sign_finding finding = ALIOT_SIGN_FINDING_MATCHES;
+    (void)client;
+    aliot_result result =
+        aliot_sign_check(identity, NULL, NULL, "id", "user", "pass", &finding, NULL, 0);
+    CHECK(finding == ALIOT_SIGN_FINDING_CLIENT_ID_FORM);
+    aliot_identity_destroy(identity);
+    return result;
+}
+
 /* Everything that has no object. */
 static aliot_result call_aliot_log_set_callback(aliot_client *client)
 {

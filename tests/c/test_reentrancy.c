@@ -39,7 +39,8 @@ static const call calls[] = {
     CALL(aliot_endpoint_set_ca_file, ALIOT_RESULT_TLS_CONFIG),
     OK(aliot_endpoint_set_dangerous_plaintext), OK(aliot_endpoint_create_for_host),
     OK(aliot_endpoint_destroy), OK(aliot_endpoint_create_for_region),
-    OK(aliot_endpoint_create_for_instance), OK(aliot_identity_create), OK(aliot_log_set_callback),
+    OK(aliot_endpoint_create_for_instance), OK(aliot_identity_create), OK(aliot_sign_check),
+    OK(aliot_log_set_callback),
 };
 
 static const size_t CALLS = sizeof calls / sizeof *calls;

@@ -4,7 +4,9 @@
 #![cfg(target_os = "linux")]
 
 mod coverage;
+mod diagnosis;
 mod examples;
+mod null;
 mod results;
 mod toolbox;
 
@@ -88,7 +90,7 @@ fn for_each_program(body: impl Fn(&Path, &Path)) {
 
 /// Runs a program with a simulator that knows its devices. `transport` is what it should use; each
 /// `way` has certificates of its own, because the tests run at the same time.
-fn run(way: &str, mut command: Command, transport: &str) -> Output {
+pub(crate) fn run(way: &str, mut command: Command, transport: &str) -> Output {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("c-programs-{way}"));
     let sim = Sim::start(Options {
         dir: Some(directory),

@@ -85,6 +85,23 @@ pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: 
     program
 }
 
+/// A shared library for `LD_PRELOAD`; `None` if it cannot be built.
+pub(crate) fn build_preload(name: &str, text: &str) -> Option<PathBuf> {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let source = directory.join(format!("{name}.c"));
+    let library = directory.join(format!("{name}.so"));
+    fs::write(&source, text).unwrap();
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC"])
+        .arg(&source)
+        .args(["-ldl", "-o"])
+        .arg(&library)
+        .output();
+    output
+        .is_ok_and(|output| output.status.success())
+        .then_some(library)
+}
+
 /// A program that found another copy of the library would prove nothing about this one.
 pub(crate) fn check_loaded_library(program: &Path, library: &Path) {
     let output = Command::new(program)
