@@ -91,14 +91,16 @@ impl Client {
     }
 
     fn change_handlers(&self, change: impl FnOnce(&mut Handlers) -> Handlers) -> Result<(), Error> {
-        self.hub.call(|device, _| {
+        let mailbox = &self.hub.mailbox;
+        // Under the client's lock, so that none is set on a client that is being destroyed.
+        let schedule = self.hub.call(|device, _| {
             if device.state() != State::Stopped {
                 let text = "callbacks can only be changed while the client is stopped";
                 return Err(Error::new(ErrorKind::InvalidState, Stage::State, text));
             }
-            Ok(())
+            Ok(mailbox.change_handlers(change))
         })?;
-        if self.hub.mailbox.change_handlers(change) {
+        if schedule {
             self.hub.schedule();
         }
         Ok(())

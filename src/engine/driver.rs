@@ -117,8 +117,9 @@ impl Driver {
                 core.device.handle_timeout(now, &mut budget);
                 drop(budget);
                 let action = core.device.poll_action();
-                self.hub.publish_outputs(&mut core);
-                if action.is_none() && core.is_finished() {
+                let is_finished = action.is_none() && core.is_finished();
+                self.hub.release(core);
+                if is_finished {
                     return Poll::Ready(());
                 }
                 action
@@ -162,7 +163,9 @@ impl Driver {
                 let config = core.device.config();
                 let endpoint = config.endpoint();
                 Target {
-                    user_timeout: Some(config.ack_timeout()),
+                    // A backstop behind the library's own deadlines. Linux counts it from the first
+                    // probe of a small window: sooner, it would end slow links that make progress.
+                    user_timeout: config.keep_alive().map(|interval| interval * 3 / 2),
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };
@@ -231,6 +234,9 @@ impl Driver {
             }
             core.device.poll_transmit(&mut self.chunk, now);
             drop(core);
+            if self.chunk.is_empty() {
+                return Poll::Pending;
+            }
             if trace::is_on() {
                 self.chunk.rest().into_iter().for_each(trace::sent);
             }
@@ -264,7 +270,7 @@ impl Driver {
         self.flushing = false;
         let mut core = self.hub.lock();
         core.device.handle_written(&mut self.chunk, now);
-        self.hub.publish_outputs(&mut core);
+        self.hub.release(core);
         Poll::Ready(Ok(()))
     }
 
@@ -339,7 +345,7 @@ impl Driver {
         if let Err(malformed) = split {
             core.device.fail_protocol(malformed.to_string());
         }
-        self.hub.publish_outputs(&mut core);
+        self.hub.release(core);
     }
 
     fn split(&mut self) -> Result<(), Malformed> {
@@ -367,7 +373,7 @@ impl Driver {
         core.device
             .handle_lost(error, chunk, now, clock::entropy(), &mut budget);
         drop(budget);
-        self.hub.publish_outputs(&mut core);
+        self.hub.release(core);
     }
 
     /// Prepares to be woken. `false`: there is something to do already.

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::clock;
 use super::dispatch::run_callback;
 use crate::proto::codec::Publish;
 use crate::proto::device::Output;
@@ -39,6 +41,12 @@ pub(crate) type Shared<T> = Arc<Mutex<T>>;
 
 /// Callbacks that one client may run before it is another one's turn.
 const TURN: usize = 256;
+
+/// Acknowledgements that are handed over together.
+const MAX_ACKS: usize = 64;
+
+/// How long they may wait for each other.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Outputs whose place is kept while there are none.
 const KEPT: usize = 64;
@@ -78,9 +86,19 @@ struct State {
 #[derive(Default)]
 pub(crate) struct Delivered {
     pub(crate) callbacks: usize,
+    pub(crate) completions: usize,
     pub(crate) bytes: usize,
     /// Connection and packet id of each QoS 1 message.
     pub(crate) acks: Vec<(u32, u16)>,
+}
+
+impl Delivered {
+    /// Whether the device should hear of it before more callbacks run: a slow callback must not
+    /// hold back the acknowledgements and the room of those before it.
+    fn is_due(&self, started: Duration) -> bool {
+        let has_some = !self.acks.is_empty() || self.callbacks.is_multiple_of(16);
+        self.acks.len() >= MAX_ACKS || (has_some && clock::now() > started + PATIENCE)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,7 +131,9 @@ impl Mailbox {
     }
 
     /// Runs callbacks, at most one turn of them. `true`: the client must be scheduled again.
-    pub(crate) fn deliver(&self) -> (Delivered, bool) {
+    ///
+    /// `log` hears of each event, here where no lock is held.
+    pub(crate) fn deliver(&self, log: &dyn Fn(&Event)) -> (Delivered, bool) {
         let mut delivered = Delivered::default();
         let mut state = lock(&self.state);
         state.scheduled = false;
@@ -129,11 +149,12 @@ impl Mailbox {
         let handlers = state.handlers.clone();
         drop(state);
         drop_handlers(replaced);
+        let started = clock::now();
         while delivered.callbacks < TURN
             && let Some(output) = batch.pop_front()
         {
-            deliver_one(output, &handlers, &mut delivered);
-            if self.is_ended() {
+            deliver_one(output, &handlers, log, &self.ended, &mut delivered);
+            if self.is_ended() || delivered.is_due(started) {
                 break;
             }
         }
@@ -218,15 +239,25 @@ impl Mailbox {
     }
 }
 
-fn deliver_one(output: Output<Shared<MessageHandler>>, to: &Handlers, delivered: &mut Delivered) {
+fn deliver_one(
+    output: Output<Shared<MessageHandler>>,
+    to: &Handlers,
+    log: &dyn Fn(&Event),
+    ended: &AtomicBool,
+    delivered: &mut Delivered,
+) {
     delivered.callbacks += 1;
     match output {
         Output::Event(event) => {
+            log(&event);
             if let Some(handler) = &to.event {
                 run_callback(|| lock(handler)(&event));
             }
         }
-        Output::Completion(completion) => complete(to.completion.as_ref(), &completion),
+        Output::Completion(completion) => {
+            complete(to.completion.as_ref(), &completion);
+            delivered.completions += 1;
+        }
         Output::Message {
             handlers,
             publish,
@@ -236,7 +267,7 @@ fn deliver_one(output: Output<Shared<MessageHandler>>, to: &Handlers, delivered:
                 ([], Some(unrouted)) => std::slice::from_ref(unrouted),
                 (handlers, _) => handlers,
             };
-            deliver_message(handlers, &publish);
+            deliver_message(handlers, &publish, ended);
             delivered.bytes += Inbox::charge(publish.wire_len());
             let ack = publish.id().map(|id| (connection, id));
             delivered.acks.extend(ack);
@@ -245,7 +276,7 @@ fn deliver_one(output: Output<Shared<MessageHandler>>, to: &Handlers, delivered:
     }
 }
 
-fn deliver_message(handlers: &[Shared<MessageHandler>], publish: &Publish) {
+fn deliver_message(handlers: &[Shared<MessageHandler>], publish: &Publish, ended: &AtomicBool) {
     let message = Message {
         topic: publish.topic(),
         payload: publish.payload(),
@@ -255,6 +286,10 @@ fn deliver_message(handlers: &[Shared<MessageHandler>], publish: &Publish) {
     };
     for handler in handlers {
         run_callback(|| lock(handler)(&message));
+        // A callback that destroyed its client is the last one.
+        if ended.load(Ordering::Acquire) {
+            return;
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod ending;
 mod packets;
 
 #[cfg(test)]
+mod tests_found;
+#[cfg(test)]
 mod tests_goodbye;
 #[cfg(test)]
 mod tests_normative;
@@ -139,6 +141,10 @@ pub struct Device<H: Clone> {
     kicked: bool,
     /// Connections in a row that the peer closed soon after it had accepted them.
     brief: u32,
+    /// Messages that were dropped since the last event that said so, and whether the application
+    /// has not taken that one yet.
+    dropped: u64,
+    drop_is_told: bool,
     outputs: VecDeque<Output<H>>,
     fallout: Fallout,
     counters: Counters,
@@ -165,6 +171,8 @@ impl<H: Clone> Device<H> {
             leaving: None,
             kicked: false,
             brief: 0,
+            dropped: 0,
+            drop_is_told: false,
             outputs: VecDeque::new(),
             fallout: Fallout::default(),
             counters: Counters::default(),
@@ -264,17 +272,28 @@ impl<H: Clone> Device<H> {
         }
     }
 
-    /// The callbacks of these messages have returned: `bytes` of them in all, and these QoS 1 ids
-    /// each with its connection.
-    pub fn handle_delivered(&mut self, bytes: usize, acks: impl Iterator<Item = (u32, u16)>) {
+    /// Callbacks have returned: for messages that `bytes` were charged for in all, with these QoS 1
+    /// ids, each with its connection; and for so many completions.
+    pub fn handle_delivered(
+        &mut self,
+        bytes: usize,
+        completions: usize,
+        acks: impl Iterator<Item = (u32, u16)>,
+    ) {
+        self.outbox.handle_completions_taken(completions);
+        self.drop_is_told = false;
         let connection = self.connection;
         let ours = acks.filter(|&(on, _)| on == connection).map(|(_, id)| id);
         let dropped = self.inbox.handle_delivered(bytes, ours);
         self.report_dropped(dropped);
     }
 
+    /// One event at a time: an application that takes none cannot gather them without end.
     fn report_dropped(&mut self, dropped: u64) {
-        if dropped > 0 {
+        self.dropped += dropped;
+        if self.dropped > 0 && !self.drop_is_told {
+            let dropped = std::mem::take(&mut self.dropped);
+            self.drop_is_told = true;
             let text = format!("{dropped} messages of QoS 0 were dropped");
             self.emit(Event {
                 dropped,
@@ -299,7 +318,14 @@ impl<H: Clone> Device<H> {
             // What may be sent at once waits for the socket, not for a time.
             may_send.filter(|&at| at > now),
             self.outbox.next_expiry(),
-            self.drain,
+            // Nothing is owed any more: the drain ends now, not at its deadline.
+            self.drain.map(|deadline| {
+                if self.outbox.operations() == 0 {
+                    deadline.min(now)
+                } else {
+                    deadline
+                }
+            }),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -373,6 +399,10 @@ impl<H: Clone> Device<H> {
         }
         if !self.control.is_empty() {
             chunk.head.extend_from_slice(&self.control);
+            if self.keep_alive.is_none() {
+                // It is the CONNECT.
+                chunk.set_secret();
+            }
             self.control.as_mut().zeroize();
             self.control.clear();
         }
@@ -400,10 +430,6 @@ impl<H: Clone> Device<H> {
 
     /// The socket took all of the chunk, which is emptied.
     pub fn handle_written(&mut self, chunk: &mut Chunk, now: Duration) {
-        if self.keep_alive.is_none() {
-            // It was the CONNECT, with the password in it.
-            chunk.head.as_mut().zeroize();
-        }
         self.counters.bytes_sent += chunk.len() as u64;
         self.outbox.handle_written(chunk, &mut self.fallout);
         self.emit_fallout();
@@ -438,11 +464,14 @@ impl<H: Clone> Device<H> {
     }
 
     fn complete(&mut self, token: Token, result: Result<Option<Qos>, Error>) {
+        self.outbox.handle_completions_made(1);
         let completion = Completion { token, result };
         self.outputs.push_back(Output::Completion(completion));
     }
 
     fn emit_fallout(&mut self) {
+        let made = self.fallout.completions.len();
+        self.outbox.handle_completions_made(made);
         let completions = self.fallout.completions.drain(..).map(Output::Completion);
         self.outputs.extend(completions);
         let dropped = std::mem::take(&mut self.fallout.dropped);
@@ -453,7 +482,14 @@ impl<H: Clone> Device<H> {
     fn cancel_all(&mut self) {
         let text = "the client ended before the operation did";
         let error = Error::new(ErrorKind::Cancelled, Stage::Session, text);
-        self.outbox.cancel_all(&error, &mut self.fallout);
+        let ended = self.outbox.cancel_all(&error, &mut self.fallout);
+        if !self.config.clean_session() {
+            let routes = &self.routes;
+            let ended = ended
+                .into_iter()
+                .filter(|filter| routes.get(filter.as_str()).is_none());
+            self.outbox.end_later(ended);
+        }
         self.emit_fallout();
     }
 }

@@ -187,6 +187,12 @@ impl Direct {
         taken
     }
 
+    /// How many messages wait, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        let levels = self.segments.iter().map(Segment::level);
+        levels.fold((0, 0), |sum, level| (sum.0 + level.0, sum.1 + level.1))
+    }
+
     /// How old the oldest waiting message is, in tokens.
     pub fn age(&self) -> Option<Token> {
         self.segments.front()?.since

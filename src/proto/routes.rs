@@ -10,10 +10,22 @@ use crate::{Qos, TopicFilter};
 pub struct Route<H> {
     /// The QoS asked for.
     pub qos: Qos,
-    /// The platform refused it: it is not asked for again by itself.
-    pub refused: bool,
+    /// What the platform knows of it.
+    pub state: RouteState,
     /// Where matching messages go.
     pub handler: H,
+}
+
+/// What the platform knows of a subscription.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RouteState {
+    /// Nothing, or not what is wanted now: it is asked for after the next CONNACK.
+    #[default]
+    Wanted,
+    /// It granted it in its present session.
+    Granted,
+    /// It refused it: it is not asked for again by itself.
+    Refused,
 }
 
 /// The handlers of one message. Most have one, and cost no allocation.
@@ -85,6 +97,7 @@ impl<H: Clone> Routes<H> {
         let known = self.by_filter.get(filter.as_str());
         if let Some((_, route)) = known.and_then(|age| self.routes.get_mut(age)) {
             route.qos = qos;
+            route.state = RouteState::Wanted;
             return Some(std::mem::replace(&mut route.handler, handler));
         }
         let age = self.next_age;
@@ -95,7 +108,7 @@ impl<H: Clone> Routes<H> {
         self.by_filter.insert(filter.as_str().to_owned(), age);
         let route = Route {
             qos,
-            refused: false,
+            state: RouteState::Wanted,
             handler,
         };
         self.routes.insert(age, (filter, route));
@@ -153,11 +166,20 @@ impl<H: Clone> Routes<H> {
         self.routes.values().map(|(filter, route)| (filter, route))
     }
 
-    /// Records whether the platform refused `filter`.
-    pub fn set_refused(&mut self, filter: &str, refused: bool) {
+    /// Records what the platform knows of `filter`.
+    pub fn set_state(&mut self, filter: &str, state: RouteState) {
         let age = self.by_filter.get(filter);
         if let Some((_, route)) = age.and_then(|age| self.routes.get_mut(age)) {
-            route.refused = refused;
+            route.state = state;
+        }
+    }
+
+    /// The platform's session is gone, and what it granted with it.
+    pub fn forget_granted(&mut self) {
+        for (_, route) in self.routes.values_mut() {
+            if route.state == RouteState::Granted {
+                route.state = RouteState::Wanted;
+            }
         }
     }
 

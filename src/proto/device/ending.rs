@@ -36,6 +36,8 @@ impl<H: Clone> Device<H> {
         self.control.as_mut().zeroize();
         self.control = BytesMut::new();
         (self.action, self.keep_alive, self.ping_in_control) = (None, None, false);
+        // A callback that returns later acknowledges a message of a link that is no more.
+        self.connection = self.connection.wrapping_add(1);
         self.outbox.handle_lost(chunk, &mut self.fallout);
         self.emit_fallout();
         let dropped = self.inbox.handle_lost();

@@ -9,6 +9,7 @@ use crate::proto::event::{Event, EventKind};
 use crate::proto::keepalive::KeepAlive;
 use crate::proto::outbox::{AckKind, Acknowledged, FilterOp};
 use crate::proto::qos::Qos;
+use crate::proto::routes::RouteState;
 use crate::proto::session::Phase;
 use crate::{Error, ErrorKind, Stage};
 
@@ -69,19 +70,22 @@ impl<H: Clone> Device<H> {
                 .fail_protocol("CONNACK says that a session is present: none was asked for");
         }
         self.session.handle_connected(now);
+        self.kicked = false;
         self.keep_alive = Some(KeepAlive::new(&self.config, now));
         self.counters.connects += 1;
         self.outbox.handle_connected(session_present);
         if !session_present {
-            let outbox = &self.outbox;
-            let restored: Vec<_> = self
-                .routes
-                .iter()
-                .filter(|(filter, route)| !route.refused && !outbox.is_subscribing(filter.as_str()))
-                .map(|(filter, route)| (filter.clone(), route.qos))
-                .collect();
-            self.outbox.restore(restored.into_iter());
+            self.routes.forget_granted();
         }
+        // With a session, that is what a stop cancelled before the platform had answered.
+        let outbox = &self.outbox;
+        let wanted = self.routes.iter().filter(|(filter, route)| {
+            route.state == RouteState::Wanted && !outbox.is_subscribing(filter.as_str())
+        });
+        let wanted: Vec<_> = wanted
+            .map(|(filter, route)| (filter.clone(), route.qos))
+            .collect();
+        self.outbox.restore(wanted.into_iter());
         self.emit(Event {
             session_present,
             ..Event::new(EventKind::Connected)
@@ -107,7 +111,8 @@ impl<H: Clone> Device<H> {
         for (index, op) in ops.into_iter().enumerate() {
             let granted = match (op.subscribe, codes.get(index)) {
                 (Some(_), Some(0x80)) => {
-                    self.routes.set_refused(op.filter.as_str(), true);
+                    self.routes
+                        .set_state(op.filter.as_str(), RouteState::Refused);
                     let text = format!(
                         "the platform refused the subscription to {:?}",
                         op.filter.as_str()
@@ -119,7 +124,8 @@ impl<H: Clone> Device<H> {
                     ))
                 }
                 (Some(_), code) => {
-                    self.routes.set_refused(op.filter.as_str(), false);
+                    self.routes
+                        .set_state(op.filter.as_str(), RouteState::Granted);
                     let none = matches!(code, Some(0));
                     Ok(Some(if none {
                         Qos::AtMostOnce
@@ -131,9 +137,10 @@ impl<H: Clone> Device<H> {
             };
             match (op.token, granted) {
                 (Some(token), granted) => self.complete(token, granted),
-                (None, Err(error)) => {
-                    self.emit(Event::failure(EventKind::SubscriptionLost, error, None))
-                }
+                (None, Err(error)) => self.emit(Event {
+                    text: op.filter.as_str().to_owned(),
+                    ..Event::failure(EventKind::SubscriptionLost, error, None)
+                }),
                 (None, Ok(_)) => {}
             }
         }

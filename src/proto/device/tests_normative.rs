@@ -212,7 +212,7 @@ fn mqtt_3_1_2_23_a_device_that_only_receives_is_never_silent_for_longer_either()
         let bench = traffic(keep_alive, 0, |bench, _| {
             // QoS 0: nothing has to be sent for it.
             bench.receive(&[0x30, 4, 0, 1, b'a', b'x']);
-            bench.device.handle_delivered(102, std::iter::empty());
+            bench.device.handle_delivered(102, 0, std::iter::empty());
         });
         let bound = SECOND * u32::from(keep_alive);
         assert!(bench.longest_silence() <= bound, "keep-alive {keep_alive}");
@@ -253,7 +253,7 @@ fn mqtt_3_1_2_23_a_ping_that_is_answered_late_does_not_silence_the_device() {
     // Behind a flood from the peer as well, which extends the deadline of the answer.
     let bench = traffic(30, 1100, |bench, _| {
         bench.receive(&[0x30, 4, 0, 1, b'a', b'x']);
-        bench.device.handle_delivered(102, std::iter::empty());
+        bench.device.handle_delivered(102, 0, std::iter::empty());
     });
     assert!(bench.longest_silence() <= 30 * SECOND);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use zeroize::Zeroize;
 
 use super::{Fallout, FilterOp, Outbox, Sent};
 use crate::proto::codec;
@@ -19,6 +20,15 @@ pub struct Chunk {
     /// QoS 0 messages.
     direct: BytesMut,
     written: usize,
+    is_secret: bool,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if self.is_secret {
+            self.head.as_mut().zeroize();
+        }
+    }
 }
 
 impl Chunk {
@@ -37,6 +47,11 @@ impl Chunk {
     /// All of its bytes.
     pub fn len(&self) -> usize {
         self.head.len() + self.direct.len()
+    }
+
+    /// The password is in it: it is wiped when it goes, sent or not.
+    pub fn set_secret(&mut self) {
+        self.is_secret = true;
     }
 
     /// Whether the socket took everything.
@@ -134,6 +149,7 @@ impl Outbox {
             let Some(mut entry) = self.queue.pop_front() else {
                 return;
             };
+            self.queued_bytes -= entry.wire.len();
             codec::set_packet_id(&mut entry.wire, entry.id_at, self.ring.next_id());
             codec::set_duplicate(&mut entry.wire, false);
             head.extend_from_slice(&entry.wire);
@@ -147,6 +163,9 @@ impl Outbox {
         let taken = self.direct.handle_taken(std::mem::take(&mut chunk.direct));
         self.handle_taken(taken, fallout);
         chunk.written = 0;
+        if std::mem::take(&mut chunk.is_secret) {
+            chunk.head.as_mut().zeroize();
+        }
         chunk.head.clear();
     }
 
@@ -158,10 +177,12 @@ impl Outbox {
 
     /// The connection is gone, with `chunk` perhaps half written. What the socket had not taken of
     /// QoS 0 goes back to the front; a message cut in the middle is sent whole next time.
-    pub fn handle_lost(&mut self, chunk: Chunk, fallout: &mut Fallout) {
+    pub fn handle_lost(&mut self, mut chunk: Chunk, fallout: &mut Fallout) {
         self.resend = None;
         let taken = chunk.written.saturating_sub(chunk.head.len());
-        let taken = self.direct.take_back(chunk.direct, taken);
+        let taken = self
+            .direct
+            .take_back(std::mem::take(&mut chunk.direct), taken);
         self.handle_taken(taken, fallout);
         // No acknowledgement of this connection can come any more: the ids of expired messages are
         // free, and filters are asked for again with fresh ids, whatever becomes of the session.

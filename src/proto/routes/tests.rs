@@ -35,7 +35,7 @@ fn every_matching_route_gets_the_message_oldest_first() {
 #[test]
 fn subscribing_again_replaces_the_handler_and_keeps_the_place() {
     let mut routes = routes(&["a/+", "a/b"]);
-    routes.set_refused("a/+", true);
+    routes.set_state("a/+", RouteState::Refused);
     assert_eq!(
         routes.insert(filter("a/+"), Qos::AtMostOnce, "new"),
         Some("a/+")
@@ -44,7 +44,7 @@ fn subscribing_again_replaces_the_handler_and_keeps_the_place() {
     assert_eq!(matches(&mut routes, "a/b"), ["new", "a/b"]);
     let route = routes.get("a/+").unwrap();
     assert_eq!(route.qos, Qos::AtMostOnce);
-    assert!(route.refused, "until the platform says otherwise");
+    assert_eq!(route.state, RouteState::Wanted, "it is asked for again");
 }
 
 #[test]
