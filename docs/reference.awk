@@ -19,7 +19,7 @@ contract && $0 == " */" {
 contract {
     sub(/^ \* ?/, "")
     # For those who hold the file, not for those who read the page.
-    if (!/^Generated from/) print
+    if (!/^Generated from/) print linked($0)
     next
 }
 
@@ -39,7 +39,18 @@ contract {
 {
     sub(/^ \* Errors:$/, " * @par Errors")
     sub(/^ \* Safety:$/, " * @par What the caller must see to")
-    print
+    print /^ *\/?\*/ ? linked($0) : $0
+}
+
+# A name becomes a link, outside quotes; a name that leads nowhere fails the build of the reference.
+function linked(line, part, count, i) {
+    count = split(line, part, "\"")
+    line = ""
+    for (i = 1; i <= count; i++) {
+        if (i % 2) gsub(/aliot_[a-z_0-9]*[a-z0-9]|ALIOT_[A-Z_0-9]*[A-Z0-9]/, "#&", part[i])
+        line = line (i > 1 ? "\"" : "") part[i]
+    }
+    return line
 }
 
 function topic(title, id) {

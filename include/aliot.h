@@ -1221,6 +1221,9 @@ aliot_result aliot_client_wait_connected(aliot_client *client, uint32_t timeout_
 /**
  * Blocks until every operation accepted before this call has ended, for at most `timeout_ms`.
  *
+ * ALIOT_RESULT_OK says that they have ended; how, their completions say. No callback has to run
+ * for it, so the thread that polls a runtime may wait as well.
+ *
  * Errors:
  * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
  * ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
@@ -1355,7 +1358,9 @@ aliot_result aliot_client_set_event_callback(aliot_client *client,
 /**
  * Sets the callback that receives the end of each operation; NULL removes it.
  *
- * With a NULL `on_completion`, `userdata` and `release` are ignored.
+ * Operations are messages, subscriptions and their ends. Each has a completion, also without a
+ * token, except a QoS 0 message without one. With a NULL `on_completion`, `userdata` and `release`
+ * are ignored.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_STATE unless the client is stopped.
@@ -1439,6 +1444,7 @@ aliot_result aliot_sign_check(const aliot_identity *identity,
 
 /**
  * Writes "/<product key>/<device name>/user/<suffix>", a topic of the product's own.
+ * The suffixes of a new product are "update", "update/error" and "get".
  *
  * Errors:
  * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
@@ -1453,7 +1459,8 @@ aliot_result aliot_topic_user(const aliot_identity *identity,
                               size_t capacity);
 
 /**
- * Writes "/sys/<product key>/<device name>/<suffix>", a topic of the platform.
+ * Writes "/sys/<product key>/<device name>/<suffix>", a topic of the platform. A suffix is, for
+ * instance, "thing/event/property/post".
  *
  * Errors:
  * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;

@@ -147,6 +147,9 @@ pub extern "C" fn aliot_client_wait_connected(
 
 /// Blocks until every operation accepted before this call has ended, for at most `timeout_ms`.
 ///
+/// ALIOT_RESULT_OK says that they have ended; how, their completions say. No callback has to run
+/// for it, so the thread that polls a runtime may wait as well.
+///
 /// # Errors
 ///
 /// ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::stage::{Stage, cargo_cache, install, stage};
-use crate::toolbox::{ROOT, cmake, connect, empty_directory, is_shared, run, words};
+use crate::toolbox::{ROOT, cmake, connect, empty_directory, is_shared, run, say, words};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
@@ -196,9 +196,31 @@ fn a_compiler_alone_shared() {
     connect(&program, Some(&stage.libdir));
 }
 
-/// With the very words of the documentation.
 #[test]
 fn a_compiler_alone_static() {
+    let program = compile("cc", &["main.c"], &project("gcc-static"), &archive_flags());
+    assert!(!is_shared(&program));
+    connect(&program, None);
+}
+
+#[test]
+fn a_compiler_alone_static_altogether() {
+    let libc = run(Command::new("cc").arg("-print-file-name=libc.a"));
+    if !Path::new(libc.trim()).exists() {
+        say("skipped: there is no static libc");
+        return;
+    }
+    let flags: Vec<_> = archive_flags()
+        .iter()
+        .map(|flag| flag.replace("-lgcc_s", "-lgcc_eh"))
+        .collect();
+    let first = ["-static", "main.c"];
+    let program = compile("cc", &first, &project("gcc-static-altogether"), &flags);
+    connect(&program, None);
+}
+
+/// The very words of the documentation.
+fn archive_flags() -> Vec<String> {
     let stage = stage();
     let text = fs::read_to_string(Path::new(ROOT).join("docs/packaging.md")).unwrap();
     let line = text
@@ -209,14 +231,11 @@ fn a_compiler_alone_static() {
         format!("-I{}", stage.prefix().join("include").display()),
         format!("-L{}", stage.libdir.display()),
     ];
-    flags.extend(
-        words(line)
-            .into_iter()
-            .filter(|word| word.starts_with("-l")),
-    );
-    let program = compile("cc", &["main.c"], &project("gcc-static"), &flags);
-    assert!(!is_shared(&program));
-    connect(&program, None);
+    let native = words(line)
+        .into_iter()
+        .filter(|word| word.starts_with("-l"));
+    flags.extend(native);
+    flags
 }
 
 fn compile(compiler: &str, first: &[&str], project: &Path, flags: &[String]) -> PathBuf {
