@@ -9,7 +9,7 @@ use aliot_sim::{Options, Sim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::device::{Device, PATIENCE, signed, sim_with};
+use crate::device::{Device, PATIENCE, signed, sim_with, skipped};
 use crate::http::request;
 
 /// A browser with one page.
@@ -25,10 +25,10 @@ impl Browser {
     fn start() -> Option<Self> {
         for program in ["chromium", "chromedriver"] {
             if Command::new(program).arg("--version").output().is_err() {
-                eprintln!(
-                    "skipped: {program} is not installed; on Debian: \
+                skipped(&format!(
+                    "{program} is not installed; on Debian: \
                      apt-get install chromium chromium-driver"
-                );
+                ));
                 return None;
             }
         }
