@@ -102,10 +102,13 @@ fn described(state: &State, identity: &Identity, device: Option<&Device>) -> Val
         product_key,
         device_name,
     } = identity;
+    let session = state.sessions.get(identity);
+    let link = session.and_then(|session| session.link.as_ref());
     let mut value = json!({
         "product_key": product_key,
         "device_name": device_name,
-        "online": View(state).is_connected(product_key, device_name),
+        "since_ms": link.map(|link| link.since_ms),
+        "online": link.is_some(),
         "verbatim": device.is_none(),
     });
     if let (Some(device), Some(object)) = (device, value.as_object_mut()) {

@@ -133,7 +133,7 @@ async function load() {
   devices.clear();
   for (const device of known) {
     const old = before.get(keyOf(device));
-    if (old && old.online === device.online) device.since = old.since;
+    device.since = device.since_ms || (old && !old.online ? old.since : undefined);
     devices.set(keyOf(device), device);
   }
   drawDevices();

@@ -9,7 +9,7 @@ use aliot_sim::{Options, Sim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::device::{Device, PATIENCE, signed, sim_with};
+use crate::device::{Device, PATIENCE, signed, sim_with, skipped};
 use crate::http::request;
 
 /// A browser with one page.
@@ -25,10 +25,10 @@ impl Browser {
     fn start() -> Option<Self> {
         for program in ["chromium", "chromedriver"] {
             if Command::new(program).arg("--version").output().is_err() {
-                eprintln!(
-                    "skipped: {program} is not installed; on Debian: \
+                skipped(&format!(
+                    "{program} is not installed; on Debian: \
                      apt-get install chromium chromium-driver"
-                );
+                ));
                 return None;
             }
         }
@@ -249,9 +249,14 @@ fn the_page_can_be_used_without_seeing_it() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let (_sim, url) = sim_with_page();
+    let (sim, url) = sim_with_page();
+    let mut device = Device::connected(&sim, &signed(""));
+    device.publish("/pk/dn/user/update", b"text", Some(1));
+    device.pub_ack();
+    assert_eq!(crate::refusals::code(&sim, &signed(",timestamp")), 2);
     browser.post("url", &json!({"url": url}));
     browser.wait_for("return document.getElementById('device').options.length === 2");
+    browser.wait_for("return document.getElementById('messages').rows.length === 1");
     // Every field has a label, every table its header cells, every region a name.
     let script = "return [...document.querySelectorAll('input,select,textarea')]
         .filter(e => e.offsetParent !== null && !e.labels.length).map(e => e.id)";
@@ -275,7 +280,16 @@ fn the_page_can_be_used_without_seeing_it() {
                 const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
                 return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.outerHTML.slice(0, 80)]; })
             .filter(([ratio]) => ratio < 4.5)";
-    assert_eq!(browser.run(script), json!([]));
+    for scheme in ["light", "dark"] {
+        let media = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        let command = json!({
+            "cmd": "Emulation.setEmulatedMedia",
+            "params": {"features": media},
+        });
+        browser.post("goog/cdp/execute", &command);
+        assert_eq!(browser.run(script), json!([]), "{scheme}");
+        browser.picture(scheme);
+    }
     // A narrow window needs no scrolling to the side.
     browser.post("window/rect", &json!({"width": 500, "height": 900}));
     browser.wait_for("return document.documentElement.scrollWidth <= window.innerWidth");

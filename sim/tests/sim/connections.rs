@@ -254,3 +254,20 @@ fn clients_that_say_nothing_or_half_of_it_hold_up_nobody() {
     }
     drop(silent);
 }
+
+#[test]
+fn a_dropped_simulator_closes_its_connections_and_frees_its_ports() {
+    let sim = sim();
+    let address = sim.tls_addr().unwrap();
+    let mut device = over_tls(&sim, "");
+    drop(sim);
+    assert!(matches!(
+        device.ending(),
+        Ending::Truncated | Ending::Orderly | Ending::Reset
+    ));
+    assert!(std::net::TcpStream::connect(address).is_err());
+    sim_with(Options {
+        tls: Some(address),
+        ..Options::default()
+    });
+}

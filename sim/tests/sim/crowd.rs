@@ -10,7 +10,7 @@ use std::time::Instant;
 use aliot_sim::signature::Method;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::device::{Connect, Device, trusting_pem};
+use crate::device::{Connect, Device, skipped, trusting_pem};
 use crate::program::Program;
 
 /// Threads that connect devices.
@@ -47,7 +47,9 @@ fn a_crowd_of_devices_fits_into_little_memory() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     if most < count as u64 + 100 {
-        eprintln!("skipped: {count} devices need as many open files; ulimit -Hn says {most}");
+        skipped(&format!(
+            "{count} devices need as many open files; ulimit -Hn says {most}"
+        ));
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use aliot_sim::signature::Method;
 use aliot_sim::{Options, Qos, Sim};
 use tempfile::TempDir;
 
-use crate::device::{PATIENCE, SECRET, sim_with, wait_for_line};
+use crate::device::{PATIENCE, SECRET, sim_with, skipped, wait_for_line};
 
 /// A simulator whose authority is in a file, with the folder for whatever a client needs.
 fn sim_in(dir: &TempDir) -> Sim {
@@ -88,14 +88,12 @@ fn build(dir: &Path) -> Option<std::path::PathBuf> {
     match output {
         Ok(output) if output.status.success() => Some(program),
         Ok(output) if String::from_utf8_lossy(&output.stderr).contains("MQTTClient.h") => {
-            eprintln!(
-                "skipped: paho C is not installed; on Debian: apt-get install libpaho-mqtt-dev"
-            );
+            skipped("paho C is not installed; on Debian: apt-get install libpaho-mqtt-dev");
             None
         }
         Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
         Err(_) => {
-            eprintln!("skipped: there is no C compiler; on Debian: apt-get install gcc");
+            skipped("there is no C compiler; on Debian: apt-get install gcc");
             None
         }
     }
@@ -131,10 +129,10 @@ fn python(check: &str, packages: &str) -> Option<String> {
     if found.is_ok_and(|status| status.success()) {
         return Some(chosen);
     }
-    eprintln!(
-        "skipped: {chosen} lacks {packages}; python3 -m venv v && v/bin/pip install {packages}, \
+    skipped(&format!(
+        "{chosen} lacks {packages}; python3 -m venv v && v/bin/pip install {packages}, \
          then ALIOT_PYTHON=v/bin/python"
-    );
+    ));
     None
 }
 
