@@ -145,7 +145,13 @@ impl Loop {
         let mut rest = written;
         while let Some(len) = codec::first_packet_len(rest) {
             let (packet, after) = rest.split_at(len);
-            let header_len = 1 + packet.iter().skip(1).take_while(|byte| **byte >= 0x80).count() + 1;
+            let header_len = 1
+                + packet
+                    .iter()
+                    .skip(1)
+                    .take_while(|byte| **byte >= 0x80)
+                    .count()
+                + 1;
             let body = packet.get(header_len..).unwrap_or_default();
             if let [high, low, ref body @ ..] = *body {
                 let topic_len = usize::from(u16::from_be_bytes([high, low]));
