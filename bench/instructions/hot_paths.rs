@@ -28,7 +28,8 @@ fn main() {
 }
 
 fn device() -> Loop {
-    let identity = Identity::with_secret("a1B2c3D4e5F", "bench-dev-000001", "secret").expect("valid");
+    let identity =
+        Identity::with_secret("a1B2c3D4e5F", "bench-dev-000001", "secret").expect("valid");
     let endpoint = Endpoint::region("cn-shanghai").expect("valid");
     let config = Config::new(&identity, &endpoint).expect("valid");
     let on_message = Box::new(|message: &aliot::Message<'_>| {
@@ -64,6 +65,9 @@ fn receive(device: &mut Loop, payload: &[u8], qos: Qos, count: u32) {
         device.receive(&packets);
         assert_eq!(device.deliver(), usize::from(BATCH));
         let acknowledgements = device.send().len();
-        assert_eq!(acknowledgements, if qos == Qos::AtLeastOnce { 200 } else { 0 });
+        assert_eq!(
+            acknowledgements,
+            if qos == Qos::AtLeastOnce { 200 } else { 0 }
+        );
     }
 }

@@ -11,6 +11,10 @@ use crate::proto::direct::Segment;
 /// Bytes that one chunk takes from the ring before the socket is asked again.
 const HEAD_LEN: usize = 32 * 1024;
 
+/// A buffer of at most this size is kept for the next chunk. One that a large message or a burst
+/// has made larger is given back: each of ten thousand idle connections would keep it.
+const HEAD_KEPT: usize = 512;
+
 /// Bytes on their way into the socket. The driver holds it while it writes and gives it back.
 #[derive(Debug, Default)]
 pub struct Chunk {
@@ -129,6 +133,10 @@ impl Outbox {
             let Some(mut entry) = self.queue.pop_front() else {
                 return;
             };
+            if head.capacity() <= HEAD_KEPT {
+                // Once, and not by doubling, if many follow.
+                head.reserve(self.bytes.min(HEAD_LEN));
+            }
             codec::set_packet_id(&mut entry.wire, entry.id_at, self.ring.next_id());
             codec::set_duplicate(&mut entry.wire, false);
             head.extend_from_slice(&entry.wire);
@@ -143,7 +151,11 @@ impl Outbox {
         self.handle_taken(taken, fallout);
         chunk.direct = BytesMut::new();
         chunk.written = 0;
-        chunk.head.clear();
+        if chunk.head.capacity() > HEAD_KEPT {
+            chunk.head = BytesMut::new();
+        } else {
+            chunk.head.clear();
+        }
     }
 
     fn handle_taken(&mut self, mut segment: Segment, fallout: &mut Fallout) {
