@@ -548,7 +548,7 @@ static int w_scale(struct peer_cfg *c)
     struct usage u1 = usage_now();
     if (failed)
         fprintf(stderr, "%ld of %ld connections failed\n", failed, n);
-    if (arg_l("traffic", 0))
+    if (arg_l("traffic", 0) && !failed)
         scale_traffic(h, n, arg_l("traffic", 0));
     sleep((unsigned)arg_l("settle", 2));
     long rss1 = proc_kb("/proc/self/status", "VmRSS:");

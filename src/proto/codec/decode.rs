@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{DUP, MAX_FIXED_HEADER, PUBACK, PUBLISH, RETAIN};
 use crate::proto::qos::Qos;
+use crate::proto::text::is_plain_topic;
 
 const CONNACK: u8 = 2;
 const SUBACK: u8 = 9;
@@ -265,8 +266,7 @@ fn check_received_topic(topic: &[u8]) -> Result<(), Malformed> {
     if topic.is_empty() {
         return malformed("a PUBLISH with an empty topic arrived");
     }
-    let plain = |byte: &u8| matches!(byte, 0x20..=0x7E) && !matches!(byte, b'+' | b'#');
-    if topic.iter().all(plain) {
+    if is_plain_topic(topic) {
         return Ok(());
     }
     let Ok(text) = std::str::from_utf8(topic) else {

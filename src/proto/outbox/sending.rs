@@ -12,6 +12,10 @@ use crate::proto::direct::Segment;
 /// Bytes that one chunk takes from the ring before the socket is asked again.
 const HEAD_LEN: usize = 32 * 1024;
 
+/// A buffer of at most this size is kept for the next chunk. One that a large message or a burst
+/// has made larger is given back: each of ten thousand idle connections would keep it.
+const HEAD_KEPT: usize = 512;
+
 /// Bytes on their way into the socket. The driver holds it while it writes and gives it back.
 #[derive(Debug, Default)]
 pub struct Chunk {
@@ -150,6 +154,10 @@ impl Outbox {
                 return;
             };
             self.queued_bytes -= entry.wire.len();
+            if head.capacity() <= HEAD_KEPT {
+                // Once, and not by doubling, if many follow.
+                head.reserve(self.bytes.min(HEAD_LEN));
+            }
             codec::set_packet_id(&mut entry.wire, entry.id_at, self.ring.next_id());
             codec::set_duplicate(&mut entry.wire, false);
             head.extend_from_slice(&entry.wire);
@@ -166,7 +174,11 @@ impl Outbox {
         if std::mem::take(&mut chunk.is_secret) {
             chunk.head.as_mut().zeroize();
         }
-        chunk.head.clear();
+        if chunk.head.capacity() > HEAD_KEPT {
+            chunk.head = BytesMut::new();
+        } else {
+            chunk.head.clear();
+        }
     }
 
     fn handle_taken(&mut self, mut segment: Segment, fallout: &mut Fallout) {
