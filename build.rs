@@ -76,8 +76,9 @@ const CONTRACT: &str = r"/*
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
  *            not wait, except aliot_client_destroy, which is allowed everywhere.
- * CALLBACKS  Callbacks of one client come one at a time, in order, never inside a call of the
- *            application and never under a lock: they may call anything. A slow callback delays
+ * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
+ *            inside a call of the application, but for aliot_runtime_poll and what
+ *            aliot_client_destroy delivers: they may call anything. A slow callback delays
  *            other callbacks of its runtime. It never delays the keep-alive.
  * RUNTIMES   A runtime is one network thread and one place where callbacks run: a thread of the
  *            library, or aliot_runtime_poll on a thread of the application. Any number of clients

@@ -30,8 +30,9 @@
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
  *            not wait, except aliot_client_destroy, which is allowed everywhere.
- * CALLBACKS  Callbacks of one client come one at a time, in order, never inside a call of the
- *            application and never under a lock: they may call anything. A slow callback delays
+ * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
+ *            inside a call of the application, but for aliot_runtime_poll and what
+ *            aliot_client_destroy delivers: they may call anything. A slow callback delays
  *            other callbacks of its runtime. It never delays the keep-alive.
  * RUNTIMES   A runtime is one network thread and one place where callbacks run: a thread of the
  *            library, or aliot_runtime_poll on a thread of the application. Any number of clients
@@ -225,7 +226,7 @@ typedef enum aliot_outbox_policy {
 typedef enum aliot_take_over_policy {
     /** Waits the longest delay before it tries again. The default. */
     ALIOT_TAKE_OVER_POLICY_WAIT = 0,
-    /** Stops, as if aliot_client_stop had been called. */
+    /** Stops. What is queued stays queued for the next start. */
     ALIOT_TAKE_OVER_POLICY_STOP = 1,
     /** Tries again as after any loss. Two clients that do this evict each other for ever. */
     ALIOT_TAKE_OVER_POLICY_FIGHT = 2,
@@ -1173,10 +1174,13 @@ aliot_result aliot_client_create_on_runtime(const aliot_config *config,
  * Stops at once, cancels what is queued and releases all user data.
  *
  * The handle is bad from the start of the call on, also for the callbacks that deliver the
- * cancelled completions. When it returns, no callback of the client runs or will run: it waits for
- * one that is running on another thread. Inside a callback of the client it does not wait, and
- * that callback is followed by nothing but the completions and releases. On an ALIOT_DISPATCH_POLL
- * runtime those run inside this call. NULL and a destroyed handle do nothing.
+ * cancelled completions. Outside callbacks it waits for a callback of the client that is running
+ * on another thread, and delivers the remaining completions and releases inside this call, on
+ * either kind of runtime: when it returns, no callback of the client runs or will run.
+ *
+ * Inside a callback, of this client or of another, it does not wait: the completions and releases,
+ * and nothing else, run where the client's callbacks run, after the one that may be running. NULL
+ * and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
  */
 void aliot_client_destroy(aliot_client *client);
 

@@ -169,7 +169,12 @@ impl Driver {
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };
-            let mut on_stage = |stage| hub.lock().device.handle_stage(stage, clock::now());
+            let mut on_stage = |stage| {
+                let mut core = hub.lock();
+                let budget = core.budget();
+                let mut budget = Hub::lock_budget(&budget);
+                core.device.handle_stage(stage, clock::now(), &mut budget);
+            };
             dial(&target, &mut on_stage).await
         })
     }

@@ -86,7 +86,12 @@ fn budget_of(config: &Config) -> Arc<Mutex<Budget>> {
     let budget = budgets
         .entry(config.identity().budget_key())
         .or_insert_with(|| Arc::new(Mutex::new(Budget::new(limit))));
-    Hub::lock_budget(budget).set_limit(limit);
+    // Two clients share it: the stricter limit holds for both.
+    if Arc::strong_count(budget) == 1 {
+        Hub::lock_budget(budget).set_limit(limit);
+    } else {
+        Hub::lock_budget(budget).lower_limit(limit);
+    }
     Arc::clone(budget)
 }
 

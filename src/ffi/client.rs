@@ -73,10 +73,13 @@ pub unsafe extern "C" fn aliot_client_create_on_runtime(
 /// Stops at once, cancels what is queued and releases all user data.
 ///
 /// The handle is bad from the start of the call on, also for the callbacks that deliver the
-/// cancelled completions. When it returns, no callback of the client runs or will run: it waits for
-/// one that is running on another thread. Inside a callback of the client it does not wait, and
-/// that callback is followed by nothing but the completions and releases. On an ALIOT_DISPATCH_POLL
-/// runtime those run inside this call. NULL and a destroyed handle do nothing.
+/// cancelled completions. Outside callbacks it waits for a callback of the client that is running
+/// on another thread, and delivers the remaining completions and releases inside this call, on
+/// either kind of runtime: when it returns, no callback of the client runs or will run.
+///
+/// Inside a callback, of this client or of another, it does not wait: the completions and releases,
+/// and nothing else, run where the client's callbacks run, after the one that may be running. NULL
+/// and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_client_destroy(client: *mut aliot_client) {
     guard_or((), || {

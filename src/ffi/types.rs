@@ -157,7 +157,7 @@ pub enum aliot_outbox_policy {
 pub enum aliot_take_over_policy {
     /// Waits the longest delay before it tries again. The default.
     Wait = 0,
-    /// Stops, as if aliot_client_stop had been called.
+    /// Stops. What is queued stays queued for the next start.
     Stop = 1,
     /// Tries again as after any loss. Two clients that do this evict each other for ever.
     Fight = 2,

@@ -222,12 +222,12 @@ impl<H: Clone> Device<H> {
     // ---- What the engine reports ----
 
     /// The attempt under way has reached `stage`; [`Stage::Session`] is waiting for one's turn.
-    pub fn handle_stage(&mut self, stage: Stage, now: Duration) {
+    pub fn handle_stage(&mut self, stage: Stage, now: Duration, budget: &mut Budget) {
         self.stage = stage;
         if stage == Stage::Session {
             self.session.pause();
         } else {
-            self.session.resume(now);
+            self.session.resume(stage == Stage::Tcp, now, budget);
         }
     }
 

@@ -118,10 +118,15 @@ impl Session {
         }
     }
 
-    /// The attempt goes on.
-    pub fn resume(&mut self, now: Duration) {
-        if let Phase::Connecting { since, .. } = &mut self.phase {
+    /// The attempt goes on; `dials` says that the platform sees it from now on, which is what the
+    /// budget counts.
+    pub fn resume(&mut self, dials: bool, now: Duration, budget: &mut Budget) {
+        if let Phase::Connecting { since, taken } = &mut self.phase {
             since.get_or_insert(now);
+            if dials {
+                budget.postpone(*taken, now);
+                *taken = now;
+            }
         }
     }
 

@@ -289,6 +289,10 @@ impl World {
                 1 => self.lose(Some(Error::new(ErrorKind::Network, Stage::Tcp, "refused"))),
                 2 => {}
                 _ => {
+                    let stage = Stage::Tcp;
+                    self.device.handle_stage(stage, self.now, &mut self.budget);
+                    self.dials.pop_back();
+                    self.dials.push_back(self.now);
                     self.link = Link::Open;
                     self.broker.connect();
                     self.down.clear();
