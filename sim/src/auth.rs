@@ -1,6 +1,14 @@
 //! Decides whether a CONNECT is let in, as whom, and with which code and reason it is refused.
 
+use bytes::Bytes;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{Packet, Publish};
+use serde_json::json;
+
+use crate::client_id::ClientId;
 use crate::diagnose;
+use crate::packet;
+use crate::register::{self, Registration};
 use crate::registry::{Device, Identity, Registry};
 use crate::signature::{Method, Signed};
 
@@ -27,6 +35,8 @@ impl Transport {
 ///
 /// Source: platform page "Error codes", MQTT 3.1.1, 3.2.2.3.
 pub(crate) mod code {
+    /// No CONNACK at all: the connection is closed on request.
+    pub(crate) const NO_ANSWER: u8 = 0;
     /// Unacceptable protocol version.
     pub(crate) const PROTOCOL: u8 = 1;
     /// Client id or user name of the wrong form.
@@ -37,11 +47,9 @@ pub(crate) mod code {
     pub(crate) const CREDENTIALS: u8 = 4;
 }
 
-/// Bit of `ext=` with which a client asks for notices on `/ext/notify`.
+/// Bits of `ext=`: custom-topic RRPC, and notices on `/ext/notify`.
+const EXT_RRPC: u32 = 1;
 const EXT_NOTIFY: u32 = 2;
-
-/// Longest client id before the bar, in characters.
-const MAX_CLIENT_ID: usize = 64;
 
 /// Shortest and longest keep-alive the platform takes, in seconds.
 ///
@@ -61,8 +69,21 @@ pub(crate) struct Accepted {
     pub(crate) identity: Identity,
     /// Whether the client asked to be told before it is closed.
     pub(crate) wants_notice: bool,
+    /// Whether the client takes RRPC on custom topics.
+    pub(crate) takes_custom_rrpc: bool,
     /// Whether the platform's limits are off: a client of a private platform.
     pub(crate) private: bool,
+    /// Whether the identity was found through a certificate and is to be told to the client.
+    pub(crate) by_certificate: bool,
+}
+
+/// What a CONNECT leads to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A device is connected.
+    Device(Accepted),
+    /// A device is given what it will connect with, and then closed.
+    Register(Registration),
 }
 
 /// A CONNECT that was refused.
@@ -77,7 +98,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: u8, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u8, reason: impl Into<String>) -> Self {
         Self {
             code,
             identity: None,
@@ -86,96 +107,92 @@ impl Refusal {
     }
 }
 
-/// The client id taken apart: `<id>|name=value,…|`.
-pub(crate) struct ClientId<'a> {
-    pub(crate) id: &'a str,
-    whole: &'a str,
-    params: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> ClientId<'a> {
-    /// Takes `text` apart. The error says what is missing and repeats nothing of the text.
-    fn parse(text: &'a str) -> Result<Self, String> {
-        let form = "its form is <clientId>|securemode=…,signmethod=…,timestamp=…|";
-        let Some((id, rest)) = text.split_once('|') else {
-            return Err(format!("the client id has no bars: {form}"));
-        };
-        let Some(inside) = rest.strip_suffix('|') else {
-            return Err(format!("the client id does not end with a bar: {form}"));
-        };
-        if inside.contains('|') {
-            return Err(format!("the client id has more than two bars: {form}"));
-        }
-        if id.is_empty() {
-            return Err(format!(
-                "the client id is empty before the first bar: {form}"
-            ));
-        }
-        if id.chars().count() > MAX_CLIENT_ID {
-            let limit = format!("the limit is {MAX_CLIENT_ID}");
-            return Err(format!(
-                "the client id before the first bar is too long: {limit}"
-            ));
-        }
-        let mut params: Vec<(&str, &str)> = Vec::new();
-        // The vendor's SDK leaves a comma before the last bar, and the platform takes it.
-        for part in inside.split(',').filter(|part| !part.is_empty()) {
-            let Some((name, value)) = part.split_once('=') else {
-                let place = "one of the parameters between the bars";
-                return Err(format!("{place} is not of the form name=value"));
-            };
-            if params.iter().any(|(known, _)| *known == name) {
-                return Err("a parameter between the bars of the client id is given twice".into());
-            }
-            params.push((name, value));
-        }
-        Ok(Self {
-            id,
-            whole: text,
-            params,
-        })
-    }
-
-    /// The client id with its bars.
-    pub(crate) fn whole(&self) -> &'a str {
-        self.whole
-    }
-
-    /// Value of a parameter between the bars.
-    pub(crate) fn param(&self, name: &str) -> Option<&'a str> {
-        let found = self.params.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| *value)
-    }
-}
-
-/// Checks who a client is.
+/// Checks who a client is. `certificate` is the SHA-256 of the one it showed in the TLS handshake,
+/// which has verified it.
 pub(crate) fn authenticate(
     registry: &Registry,
     transport: Transport,
+    certificate: Option<&str>,
     given: &Credentials<'_>,
-) -> Result<Accepted, Refusal> {
+) -> Result<Outcome, Refusal> {
     if let Some(answer) = verbatim(registry, given) {
-        return answer;
+        return answer.map(Outcome::Device);
+    }
+    if let Some(certificate) = certificate {
+        return by_certificate(registry, certificate, given).map(Outcome::Device);
     }
     let client_id = ClientId::parse(given.client_id)
         .map_err(|reason| Refusal::new(code::IDENTIFIER, reason))?;
     let identity = user_name(given.user_name)?;
-    let checked = check_mode(registry, transport, &client_id)
-        .and_then(|mode| check_device(registry, &identity, &client_id, mode, given.password));
-    match checked {
-        Ok(()) => Ok(Accepted {
-            identity,
-            wants_notice: client_id
-                .param("ext")
-                .and_then(|ext| ext.parse::<u32>().ok())
-                .is_some_and(|ext| ext & EXT_NOTIFY != 0),
-            private: false,
-        }),
-        Err(refusal) => Err(Refusal {
-            identity: Some(identity),
-            ..refusal
-        }),
+    let claimed = identity.clone();
+    let outcome = if matches!(client_id.param("authType"), Some("register" | "regnwl")) {
+        register::check(registry, transport, &client_id, identity, given.password)
+            .map(Outcome::Register)
+    } else {
+        check_mode(registry, transport, &client_id)
+            .and_then(|mode| check_device(registry, &identity, &client_id, mode, given.password))
+            .map(|()| Outcome::Device(accepted(identity, given.client_id)))
+    };
+    outcome.map_err(|refusal| Refusal {
+        identity: Some(claimed),
+        ..refusal
+    })
+}
+
+/// A device that was let in, with what its client id asks for.
+fn accepted(identity: Identity, client_id: &str) -> Accepted {
+    let ext = ClientId::parse(client_id)
+        .ok()
+        .and_then(|client_id| client_id.param("ext")?.parse::<u32>().ok())
+        .unwrap_or(0);
+    Accepted {
+        identity,
+        wants_notice: ext & EXT_NOTIFY != 0,
+        takes_custom_rrpc: ext & EXT_RRPC != 0,
+        private: false,
+        by_certificate: false,
     }
+}
+
+/// Lets in the device whose certificate it is. The password is not looked at, and product key and
+/// device name may be left empty, in which case the client is told them.
+///
+/// Source: platform page "X.509 certificates", connecting.
+fn by_certificate(
+    registry: &Registry,
+    certificate: &str,
+    given: &Credentials<'_>,
+) -> Result<Accepted, Refusal> {
+    let refuse = |reason: String| Err(Refusal::new(code::CREDENTIALS, reason));
+    let Some((identity, device)) = registry.device_with_certificate(certificate) else {
+        return refuse("the client certificate belongs to no device: issue one for it".into());
+    };
+    if device.disabled {
+        return refuse("the device is disabled: enable it in the configuration".into());
+    }
+    let named = matches!(given.user_name, "" | "&").then_some(Ok(identity.clone()));
+    let claimed = named.unwrap_or_else(|| user_name(given.user_name))?;
+    if claimed != identity {
+        let whose = registry.quote(&identity.to_string());
+        return refuse(format!(
+            "the client certificate is that of {whose}: leave the user name empty or name that device"
+        ));
+    }
+    Ok(Accepted {
+        by_certificate: true,
+        ..accepted(identity, given.client_id)
+    })
+}
+
+/// The message that tells a client which device its certificate belongs to.
+pub(crate) fn identity_notice(identity: &Identity) -> Bytes {
+    let payload = json!({
+        "productKey": identity.product_key,
+        "deviceName": identity.device_name,
+    });
+    let topic = "/ext/auth/identity/response";
+    let message = Publish::new(topic, QoS::AtMostOnce, payload.to_string());
+    packet::encode(&Packet::Publish(message))
 }
 
 /// The answer to a client that is listed word for word, or `None` for any other.
@@ -189,7 +206,9 @@ fn verbatim(registry: &Registry, given: &Credentials<'_>) -> Option<Result<Accep
         Ok(Accepted {
             identity,
             wants_notice: false,
+            takes_custom_rrpc: true,
             private: true,
+            by_certificate: false,
         })
     } else {
         Err(Refusal {
@@ -262,9 +281,6 @@ fn check_mode(
         (Some("connwl"), _) => {
             return refuse("authType=connwl goes with securemode=-2".into());
         }
-        (Some("register" | "regnwl"), _) => {
-            return refuse("dynamic registration is not simulated here".into());
-        }
         (_, Some("-2")) => {
             return refuse("securemode=-2 goes with authType=connwl and a device token".into());
         }
@@ -302,9 +318,14 @@ fn check_device(
         Mode::DeviceToken => check_token(device, client_id, password),
         Mode::Signed(method) => {
             let Some(secret) = &device.secret else {
-                return refuse(
-                    "the device has a device token and no secret: use authType=connwl".into(),
-                );
+                let reason = if device.certificate.is_some() {
+                    "the device signs in with its X.509 certificate: show it in the TLS handshake"
+                } else if device.tokens().next().is_some() {
+                    "the device has a device token and no secret: use authType=connwl"
+                } else {
+                    "the device has no secret yet: register it with authType=register first"
+                };
+                return refuse(reason.into());
             };
             let signed = Signed {
                 client_id: Some(client_id.id),
@@ -326,14 +347,17 @@ fn check_device(
 /// A device token is compared as it is, and belongs to the client id it was handed out with.
 fn check_token(device: &Device, client_id: &ClientId<'_>, password: &str) -> Result<(), Refusal> {
     let refuse = |reason: &str| Err(Refusal::new(code::CREDENTIALS, reason));
-    let Some(token) = &device.token else {
+    if device.tokens().next().is_none() {
         return refuse("the device has no device token: sign with the device secret, securemode=2");
-    };
-    if token.client_id != client_id.id {
+    }
+    let Some(token) = device
+        .tokens()
+        .find(|token| token.client_id == client_id.id)
+    else {
         return refuse(
             "the client id before the bar is not the one that was handed out with the device token",
         );
-    }
+    };
     if token.token.expose() == password {
         return Ok(());
     }

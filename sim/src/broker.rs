@@ -1,18 +1,20 @@
 //! What happens when a device connects, sends a packet or leaves.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{Connect, Packet, Publish};
+use rumqttc::mqttbytes::v4::{Packet, Publish};
 use tokio::sync::watch;
 
-use crate::auth::{self, Credentials, Refusal, Transport, code};
+use crate::auth::{Transport, code};
+use crate::certs::{DeviceAuthority, DeviceCertificate};
+use crate::error::Error;
+use crate::faults::{Early, Phase};
 use crate::messages;
 use crate::outbox::{End, Outbox};
 use crate::packet;
 use crate::registry::Identity;
-use crate::session::Link;
 use crate::state::State;
 
 /// The notice an older connection gets before it is closed.
@@ -27,18 +29,33 @@ pub(crate) struct Broker {
     pub(crate) changed: Condvar,
     /// Whether connections are to stop reading.
     pub(crate) hold: watch::Sender<bool>,
+    /// What goes wrong before it is known whose connection it is.
+    early: Mutex<Early>,
+    /// Signs certificates of devices.
+    pub(crate) devices: Option<DeviceAuthority>,
     pub(crate) check_interval: Duration,
     pub(crate) time_scale: f64,
     pub(crate) connect_timeout: Duration,
 }
 
+/// How a client came.
+pub(crate) struct Arrival {
+    pub(crate) transport: Transport,
+    /// SHA-256 of the certificate it has shown.
+    pub(crate) certificate: Option<String>,
+    pub(crate) peer: String,
+}
+
 /// What a connection must know of itself once it was let in.
+#[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) identity: Identity,
     pub(crate) link: u64,
     /// Longest silence, or `None` if the client may be silent for ever.
     pub(crate) max_silence: Option<Duration>,
     pub(crate) private: bool,
+    /// How long it may stay if it only registers; it is no device's connection then.
+    pub(crate) stay: Option<Duration>,
 }
 
 impl Broker {
@@ -52,6 +69,8 @@ impl Broker {
             state: Mutex::new(state),
             changed: Condvar::new(),
             hold: watch::Sender::new(false),
+            early: Mutex::default(),
+            devices: None,
             check_interval,
             time_scale,
             connect_timeout,
@@ -63,113 +82,35 @@ impl Broker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What goes wrong before it is known whose connection it is.
+    pub(crate) fn early(&self) -> Early {
+        *self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what goes wrong before it is known whose connection it is.
+    pub(crate) fn set_early(&self, early: Early) {
+        *self.early.lock().unwrap_or_else(PoisonError::into_inner) = early;
+    }
+
+    /// Makes a certificate for a device, which signs in with it from now on.
+    pub(crate) fn issue(&self, identity: &Identity) -> Result<DeviceCertificate, Error> {
+        let Some(devices) = &self.devices else {
+            return Err(Error::Certificate("there is no device authority".into()));
+        };
+        let certificate = devices.issue(identity)?;
+        let mut state = self.lock();
+        let device = state
+            .registry
+            .device_entry(&identity.product_key, &identity.device_name);
+        device.certificate = Some(certificate.sha256.clone());
+        state.platform.touch();
+        Ok(certificate)
+    }
+
     /// Adds a log line.
     pub(crate) fn log(&self, line: &str) {
         self.lock().journal.add(line);
         self.changed.notify_all();
-    }
-
-    /// Decides on a CONNECT and queues its CONNACK. A refusal is logged here.
-    pub(crate) fn connect(
-        &self,
-        transport: Transport,
-        peer: &str,
-        connect: &Connect,
-        outbox: &Arc<Outbox>,
-    ) -> Result<Admitted, ()> {
-        let mut state = self.lock();
-        let answer = self.admit(&mut state, transport, peer, connect, outbox);
-        let answer = answer.map_err(|refusal| {
-            state.refused += 1;
-            let identity = refusal.identity.as_ref().map(ToString::to_string);
-            let whom = state
-                .registry
-                .quote(identity.as_deref().unwrap_or("a client"));
-            let Refusal { code, reason, .. } = refusal;
-            let line = format!("refused {whom} from {peer} with code {code}: {reason}");
-            state.journal.add(&line);
-            let _ = outbox.push(packet::conn_ack(false, code));
-        });
-        drop(state);
-        self.changed.notify_all();
-        answer
-    }
-
-    fn admit(
-        &self,
-        state: &mut State,
-        transport: Transport,
-        peer: &str,
-        connect: &Connect,
-        outbox: &Arc<Outbox>,
-    ) -> Result<Admitted, Refusal> {
-        let login = connect.login.as_ref();
-        let given = Credentials {
-            client_id: &connect.client_id,
-            user_name: login.map_or("", |login| &login.username),
-            password: login.map_or("", |login| &login.password),
-        };
-        let accepted = auth::authenticate(&state.registry, transport, &given)?;
-        let identity = accepted.identity;
-        let refuse = |code, reason: String| {
-            let identity = Some(identity.clone());
-            Err(Refusal {
-                code,
-                identity,
-                reason,
-            })
-        };
-        if let Some(code) = state.faults.get(&identity).and_then(|faults| faults.refuse) {
-            return refuse(code, "on request".into());
-        }
-        let keep_alive_s = connect.keep_alive;
-        if !accepted.private && !auth::KEEP_ALIVE_S.contains(&keep_alive_s) {
-            let reason = format!("keep-alive of {keep_alive_s} s: it must be 30 to 1200 s");
-            return refuse(code::UNAVAILABLE, reason);
-        }
-        state.accepted += 1;
-        let link = Link {
-            id: state.accepted,
-            outbox: Arc::clone(outbox),
-            transport,
-            client_id: connect.client_id.clone(),
-            keep_alive_s,
-            clean_session: connect.clean_session,
-            wants_notice: accepted.wants_notice,
-            private: accepted.private,
-        };
-        let admitted = Admitted {
-            identity: identity.clone(),
-            link: link.id,
-            max_silence: (keep_alive_s > 0)
-                .then(|| self.scaled(Duration::from_secs(keep_alive_s.into()) * 3 / 2)),
-            private: accepted.private,
-        };
-        take_over(state, &identity, "another connection of the same device");
-        let session_present = !connect.clean_session && state.sessions.contains_key(&identity);
-        if connect.clean_session {
-            state.sessions.remove(&identity);
-        }
-        let session = state.sessions.entry(identity.clone()).or_default();
-        session.link = Some(link);
-        let _ = outbox.push(packet::conn_ack(session_present, 0));
-        let resumed = session.resume();
-        let line = format!(
-            "connected {} over {} from {peer}: client id {}, keep-alive {keep_alive_s} s, {}",
-            state.registry.quote(&identity.to_string()),
-            transport.name(),
-            state.registry.quote(&connect.client_id),
-            match (connect.clean_session, session_present) {
-                (true, _) => "clean session",
-                (false, true) => "session resumed",
-                (false, false) => "new session",
-            }
-        );
-        state.journal.add(&line);
-        if !resumed {
-            messages::overflow(state, &identity);
-        }
-        Ok(admitted)
     }
 
     /// Logs that a client speaks another version of the protocol.
@@ -193,11 +134,19 @@ impl Broker {
         let mut state = self.lock();
         let identity = &admitted.identity;
         let quoted = state.registry.quote(&identity.to_string());
+        if admitted.stay.is_some() {
+            let line = format!("closed the registration of {quoted}: {reason}");
+            state.journal.add(&line);
+            return;
+        }
         state
             .journal
             .add(&format!("disconnected {quoted}: {reason}"));
         if let Some(session) = state.sessions.get_mut(identity) {
             let own = session.link.take_if(|link| link.id == admitted.link);
+            if own.is_some() {
+                state.journal.feed.presence(identity, false, reason);
+            }
             if own.is_some_and(|link| link.clean_session) {
                 state.sessions.remove(identity);
             }
@@ -213,6 +162,9 @@ impl Broker {
         outbox: &Outbox,
         packet: Packet,
     ) -> Result<(), String> {
+        if admitted.stay.is_some() {
+            return registering(outbox, packet);
+        }
         let mut guard = self.lock();
         let state = &mut *guard;
         let session = state.sessions.get(&admitted.identity);
@@ -221,6 +173,15 @@ impl Broker {
             // What a closed connection still had under way must not change its successor's state.
             return Err("another connection took its place".into());
         }
+        let faults = state.faults.get(&admitted.identity);
+        let close_at = faults.and_then(|faults| Some((faults.close_at?, faults.how)));
+        let phase = phase(&packet);
+        if let Some((_, how)) = close_at.filter(|(at, _)| Some(*at) == phase) {
+            outbox.end(how.into());
+            return Err("closed on request".into());
+        }
+        let closes_after = matches!(&packet, Packet::Publish(publish) if publish.qos == QoS::AtLeastOnce)
+            && close_at.is_some_and(|(at, _)| at == Phase::Puback);
         let answer = match packet {
             Packet::Publish(publish) => messages::publish(state, admitted, publish),
             Packet::Subscribe(subscribe) => {
@@ -241,9 +202,39 @@ impl Broker {
         drop(guard);
         self.changed.notify_all();
         let sent = answer?.is_none_or(|reply| outbox.push(reply));
-        sent.then_some(())
-            .ok_or_else(|| "the device does not read what it is sent".into())
+        if !sent {
+            return Err("the device does not read what it is sent".into());
+        }
+        if closes_after {
+            return Err("closed on request".into());
+        }
+        Ok(())
     }
+}
+
+/// The moment at which a packet of this kind may be answered with the end of the connection.
+fn phase(packet: &Packet) -> Option<Phase> {
+    match packet {
+        Packet::Subscribe(_) => Some(Phase::Subscribe),
+        Packet::Publish(_) => Some(Phase::Publish),
+        Packet::PingReq => Some(Phase::Ping),
+        _ => None,
+    }
+}
+
+/// Handles a packet of a client that only registers: it is owed answers, and nothing more.
+fn registering(outbox: &Outbox, packet: Packet) -> Result<(), String> {
+    let answer = match packet {
+        Packet::PingReq => packet::encode(&Packet::PingResp),
+        Packet::Subscribe(subscribe) => {
+            packet::sub_ack(subscribe.pkid, &vec![None; subscribe.filters.len()])
+        }
+        Packet::PubAck(_) => return Ok(()),
+        Packet::Disconnect => return Err("the client sent DISCONNECT".into()),
+        _ => return Err("a registering client sends no such packet: it waits and leaves".into()),
+    };
+    let _ = outbox.push(answer);
+    Ok(())
 }
 
 /// Closes the connection a device has, with the platform's notice if the device asked for that.
@@ -265,12 +256,15 @@ pub(crate) fn take_over(state: &mut State, identity: &Identity, by: &str) -> boo
     }
     let quoted = state.registry.quote(&identity.to_string());
     state.journal.add(&format!("kicked {quoted}: {by}"));
+    state.journal.feed.presence(identity, false, by);
     true
 }
 
 #[cfg(test)]
 mod tests {
-    use rumqttc::mqttbytes::v4::{Login, Subscribe};
+    use std::sync::Arc;
+
+    use rumqttc::mqttbytes::v4::{Connect, Login, Subscribe};
 
     use super::*;
     use crate::journal::Journal;
@@ -292,7 +286,12 @@ mod tests {
         let mut connect = Connect::new("id");
         connect.login = Some(Login::new("user", "password"));
         let (older, newer) = (Arc::new(Outbox::new()), Arc::new(Outbox::new()));
-        let enter = |outbox| broker.connect(Transport::Tcp, "peer", &connect, outbox);
+        let arrival = Arrival {
+            transport: Transport::Tcp,
+            certificate: None,
+            peer: "peer".into(),
+        };
+        let enter = |outbox| broker.connect(&arrival, &connect, outbox);
         let first = enter(&older).unwrap();
         let second = enter(&newer).unwrap();
         let subscribe = Packet::Subscribe(Subscribe::new("/a", QoS::AtMostOnce));

@@ -22,6 +22,8 @@ struct ProductEntry {
     key: String,
     secret: Option<String>,
     #[serde(default)]
+    registration_off: bool,
+    #[serde(default)]
     device: Vec<DeviceEntry>,
 }
 
@@ -82,11 +84,14 @@ fn parse(text: &str, registry: &mut Registry) -> Result<(), String> {
         if let Some(secret) = product.secret {
             entry.secret = Some(secret.into());
         }
+        entry.registration_off = product.registration_off;
+        let registers = entry.secret.is_some();
         for device in product.device {
             check_name("device name", &device.name)?;
-            if device.secret.is_none() && device.token.is_none() {
+            if device.secret.is_none() && device.token.is_none() && !registers {
                 return Err(format!(
-                    "device {key}/{} has neither secret nor token",
+                    "device {key}/{} has neither secret nor token, and its product no secret to \
+                     register with",
                     device.name
                 ));
             }
@@ -116,13 +121,13 @@ fn parse(text: &str, registry: &mut Registry) -> Result<(), String> {
 
 /// The parser's message with everything in double quotes left out: there it repeats values of the
 /// file, whereas names of fields stand in backquotes.
-fn without_values(message: &str) -> String {
+pub(crate) fn without_values(message: &str) -> String {
     let outside = message.split('"').step_by(2).collect::<Vec<_>>();
     outside.join("\"…\"")
 }
 
 /// Refuses names that no topic and no user name could carry.
-fn check_name(what: &str, name: &str) -> Result<(), String> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
     let fits = !name.is_empty() && !name.contains(['/', '&', '|', '+', '#', ',', ' ']);
     fits.then_some(())
         .ok_or_else(|| format!("a {what} is empty or holds one of / & | + # , or a space"))

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::{Transport, code};
-use crate::broker::{Admitted, Broker};
+use crate::broker::{Admitted, Arrival, Broker};
+use crate::certs::fingerprint;
 use crate::outbox::{End, Outbox};
 use crate::packet::{self, Fault};
 
@@ -26,6 +27,11 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// The TCP socket below.
     fn tcp(&self) -> &TcpStream;
+
+    /// SHA-256 of the certificate the client has shown, in lower-case hex.
+    fn certificate(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Socket for TcpStream {
@@ -38,6 +44,11 @@ impl Socket for TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
     }
+
+    fn certificate(&self) -> Option<String> {
+        let shown = self.get_ref().1.peer_certificates()?;
+        shown.first().map(|certificate| fingerprint(certificate))
+    }
 }
 
 /// Serves one client from its first packet to the end. The CONNECT is due by `deadline`.
@@ -49,6 +60,11 @@ pub(crate) async fn serve<S: Socket>(
     deadline: Instant,
 ) {
     let outbox = Arc::new(Outbox::new());
+    let arrival = Arrival {
+        transport,
+        certificate: stream.certificate(),
+        peer,
+    };
     let (mut read_half, mut write_half) = tokio::io::split(stream);
     let mut reader = Reader {
         broker: &broker,
@@ -60,12 +76,12 @@ pub(crate) async fn serve<S: Socket>(
         let reason = tokio::select! {
             biased;
             () = outbox.ended() => "closed by the simulator".to_owned(),
-            reason = reader.run(&mut read_half, transport, &peer, deadline, &mut admitted) => reason,
+            reason = reader.run(&mut read_half, &arrival, deadline, &mut admitted) => reason,
         };
         outbox.end(End::Close);
         match admitted {
             Some(admitted) => broker.disconnect(&admitted, &reason),
-            None => log_end(&broker, &peer, &reason),
+            None => log_end(&broker, &arrival.peer, &reason),
         }
     };
     let write = async {
@@ -97,7 +113,11 @@ async fn late(outbox: &Outbox) {
 
 /// Writes what the outbox holds until it ends or the client is gone.
 async fn write_all<W: AsyncWrite + Unpin>(outbox: &Outbox, stream: &mut W) {
-    while let Some(packet) = outbox.next().await {
+    while let Some((due, packet)) = outbox.next().await {
+        if due > Instant::now() {
+            sleep_until(due).await;
+        }
+        let packet = outbox.spoil(packet);
         if stream.write_all(&packet).await.is_err() || stream.flush().await.is_err() {
             return;
         }
@@ -136,16 +156,16 @@ impl Reader<'_> {
     async fn run<R: AsyncRead + Unpin>(
         &mut self,
         stream: &mut R,
-        transport: Transport,
-        peer: &str,
+        arrival: &Arrival,
         deadline: Instant,
         admitted: &mut Option<Admitted>,
     ) -> String {
         let mut hold = self.broker.hold.subscribe();
+        let mut paused = self.outbox.paused();
         let mut last_heard = Instant::now();
         let mut next_check = deadline;
         loop {
-            while let Some(step) = self.step(transport, peer, admitted) {
+            while let Some(step) = self.step(arrival, admitted) {
                 if let Err(reason) = step {
                     return reason;
                 }
@@ -154,8 +174,9 @@ impl Reader<'_> {
             if let (Some(_), true) = (&admitted, next_check == deadline) {
                 next_check = last_heard + self.check_interval();
             }
-            if *hold.borrow_and_update() {
-                if hold.wait_for(|held| !*held).await.is_err() {
+            if *hold.borrow_and_update() || *paused.borrow_and_update() {
+                let on = |held: &bool| !*held;
+                if hold.wait_for(on).await.is_err() || paused.wait_for(on).await.is_err() {
                     return "the simulator stops".into();
                 }
                 // The silence was the simulator's own.
@@ -165,6 +186,7 @@ impl Reader<'_> {
                 // In this order: what arrives once reading is held must not be read.
                 biased;
                 _ = hold.changed() => {}
+                _ = paused.changed() => {}
                 () = sleep_until(next_check) => {
                     let Some(admitted) = &admitted else {
                         return "no CONNECT in time".into();
@@ -194,8 +216,7 @@ impl Reader<'_> {
     /// Handles the next packet in the buffer; `None` if it holds no whole one.
     fn step(
         &mut self,
-        transport: Transport,
-        peer: &str,
+        arrival: &Arrival,
         admitted: &mut Option<Admitted>,
     ) -> Option<Result<(), String>> {
         let packet = match packet::next(&mut self.buffer) {
@@ -205,7 +226,7 @@ impl Reader<'_> {
             Err(Fault::Version(reason)) => {
                 if admitted.is_none() {
                     let _ = self.outbox.push(packet::conn_ack(false, code::PROTOCOL));
-                    self.broker.refuse_version(peer, &reason);
+                    self.broker.refuse_version(&arrival.peer, &reason);
                     return Some(Err(String::new()));
                 }
                 return Some(Err("the device sent a second CONNECT".into()));
@@ -217,8 +238,11 @@ impl Reader<'_> {
                 Err("a CONNECT with a will: the platform has none".into())
             }
             (None, Packet::Connect(connect)) => {
-                match self.broker.connect(transport, peer, &connect, self.outbox) {
+                match self.broker.connect(arrival, &connect, self.outbox) {
                     Ok(answer) => {
+                        if let Some(stay) = answer.stay {
+                            tokio::spawn(close_after(stay, Arc::clone(self.outbox)));
+                        }
                         *admitted = Some(answer);
                         Ok(())
                     }
@@ -228,6 +252,14 @@ impl Reader<'_> {
             }
             (None, _) => Err("the first packet is not a CONNECT".into()),
         })
+    }
+}
+
+/// Closes a registering client that does not go by itself.
+async fn close_after(stay: Duration, outbox: Arc<Outbox>) {
+    tokio::select! {
+        () = tokio::time::sleep(stay) => outbox.end(End::Close),
+        () = outbox.ended() => {}
     }
 }
 

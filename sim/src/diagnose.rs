@@ -1,7 +1,7 @@
 //! Tells a developer why a signature is wrong. The simulator knows the secret, so it can make the
 //! usual mistakes itself and see which of them gives the password that came.
 
-use crate::auth::ClientId;
+use crate::client_id::ClientId;
 use crate::registry::{Identity, Registry};
 use crate::signature::{Method, Signed};
 

@@ -9,7 +9,7 @@ use crate::messages;
 use crate::outbox::End;
 use crate::registry::Identity;
 use crate::session::{Delivery, Message};
-use crate::state::{Faults, Qos};
+use crate::state::Qos;
 use crate::topics;
 
 /// How a message finds its device.
@@ -32,7 +32,8 @@ impl Broker {
         qos: Qos,
         addressing: Addressing,
     ) -> Result<(), Error> {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let absent = || Error::NotConnected(identity.to_string());
         let session = state.sessions.get(identity).ok_or_else(absent)?;
         let private = session.link.as_ref().is_some_and(|link| link.private);
@@ -52,13 +53,24 @@ impl Broker {
         if !reachable {
             return Err(Error::NotSubscribed(topic));
         }
+        let link = state
+            .sessions
+            .get_mut(identity)
+            .and_then(|session| session.link.as_mut());
+        if state.limits.rates
+            && let Some(link) = link
+            && !link.private
+            && !link.rate.receive(std::time::Instant::now())
+        {
+            return Err(Error::RateLimited(identity.to_string()));
+        }
         let size = payload.len();
         let message = Message {
             topic: topic.clone(),
             payload,
             qos: qos.into(),
         };
-        let delivery = messages::deliver(&mut state, identity, message);
+        let delivery = messages::deliver(state, identity, message);
         if delivery == Delivery::Queued {
             let (topic, whom) = (
                 state.registry.quote(&topic),
@@ -67,7 +79,7 @@ impl Broker {
             let line = format!("sent {topic} {size} bytes qos {} to {whom}", qos.number());
             state.journal.add(&line);
         }
-        drop(state);
+        drop(guard);
         self.changed.notify_all();
         match delivery {
             Delivery::Queued => Ok(()),
@@ -104,22 +116,13 @@ impl Broker {
 
     /// Answers a device's CONNECTs with `code` from now on, or lets them in again.
     pub(crate) fn refuse(&self, identity: &Identity, code: Option<u8>) -> Result<(), Error> {
-        if code == Some(0) {
-            return Err(Error::InvalidArgument(
-                "code 0 is no refusal: 1 to 255".into(),
-            ));
-        }
-        self.with_faults(identity, |faults| faults.refuse = code);
-        Ok(())
+        self.change_faults(identity, |faults| faults.refuse = code)
     }
 
     /// Leaves a device's publishes unacknowledged from now on, or not.
     pub(crate) fn drop_acks(&self, identity: &Identity, on: bool) {
-        self.with_faults(identity, |faults| faults.drop_acks = on);
-    }
-
-    fn with_faults(&self, identity: &Identity, change: impl FnOnce(&mut Faults)) {
-        change(self.lock().faults.entry(identity.clone()).or_default());
+        // Nothing but a code or a delay can be out of range.
+        let _ = self.change_faults(identity, |faults| faults.drop_acks = on);
     }
 
     /// Stops or resumes reading from every connection.

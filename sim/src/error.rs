@@ -20,6 +20,8 @@ pub enum Error {
     NotSubscribed(String),
     /// The device's queue is full.
     QueueFull(String),
+    /// The device was sent more messages in this second than the platform sends.
+    RateLimited(String),
     /// An argument is outside its range.
     InvalidArgument(String),
     /// The condition did not become true in time.
@@ -43,6 +45,10 @@ impl fmt::Display for Error {
                 )
             }
             Self::QueueFull(identity) => write!(formatter, "the queue to {identity} is full"),
+            Self::RateLimited(identity) => write!(
+                formatter,
+                "{identity} is sent more than 50 messages in a second, the limit"
+            ),
             Self::Timeout => formatter.write_str("the condition did not become true in time"),
         }
     }

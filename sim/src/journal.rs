@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::feed::Feed;
 use crate::options::LogOutput;
 
 /// Lines that wait to be written. Beyond it lines are left out, since a reader of the log who has
@@ -16,6 +17,8 @@ const MAX_WAITING: usize = 16_384;
 pub(crate) struct Journal {
     lines: VecDeque<String>,
     history: usize,
+    /// Messages and presence, for those who look on.
+    pub(crate) feed: Feed,
     output: Option<SyncSender<String>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -26,6 +29,7 @@ impl Journal {
         let mut journal = Self {
             lines: VecDeque::new(),
             history,
+            feed: Feed::new(),
             output: None,
             writer: None,
         };
@@ -52,6 +56,7 @@ impl Journal {
         if let Some(output) = &self.output {
             let _ = output.try_send(line.clone());
         }
+        self.feed.log(&line);
         self.lines.push_back(line);
         while self.lines.len() > self.history {
             self.lines.pop_front();

@@ -25,30 +25,44 @@
     )
 )]
 
+mod admit;
+mod application;
 mod auth;
 mod broker;
 mod certs;
+mod client_id;
 pub mod config;
 mod connection;
 mod control;
 mod diagnose;
 mod drive;
 mod error;
+mod faults;
+mod feed;
+mod http;
 mod journal;
+mod limits;
 mod listen;
 mod messages;
 mod options;
 mod outbox;
 mod packet;
+mod platform;
+mod random;
+mod redact;
+mod register;
 pub mod registry;
 mod session;
 pub mod signature;
 mod sim;
 mod state;
+mod store;
 mod topics;
 
 pub use auth::Transport;
+pub use certs::DeviceCertificate;
 pub use error::Error;
+pub use faults::{Early, Ending, Faults, Phase};
 pub use options::{Certificate, LogOutput, Options, TlsVersions};
 pub use sim::Sim;
 pub use state::{Connection, Qos, Received, View};

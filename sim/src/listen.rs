@@ -1,4 +1,4 @@
-//! The listeners: TLS, plain TCP and the control port.
+//! The listeners: TLS, plain TCP, the control port, HTTP and HTTPS.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use crate::broker::Broker;
 use crate::connection;
 use crate::control;
 use crate::error::Error;
+use crate::faults::Early;
+use crate::http;
 use crate::options::Options;
 
 /// Pause after a failed accept: without file descriptors, each further one fails at once.
@@ -24,6 +26,8 @@ pub(crate) struct Listeners {
     tls: Option<(StdListener, SocketAddr)>,
     tcp: Option<(StdListener, SocketAddr)>,
     control: Option<(StdListener, SocketAddr)>,
+    http: Option<(StdListener, SocketAddr)>,
+    https: Option<(StdListener, SocketAddr)>,
 }
 
 /// Where the simulator listens.
@@ -32,6 +36,8 @@ pub(crate) struct Addresses {
     pub(crate) tls: Option<SocketAddr>,
     pub(crate) tcp: Option<SocketAddr>,
     pub(crate) control: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) https: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -41,6 +47,8 @@ impl Addresses {
             ("TLS", self.tls),
             ("TCP", self.tcp),
             ("control", self.control),
+            ("the API and the page", self.http),
+            ("files over HTTPS", self.https),
         ]
         .into_iter()
         .filter_map(|(what, address)| Some((what, address?)))
@@ -54,6 +62,8 @@ impl Listeners {
             tls: options.tls.map(bind).transpose()?,
             tcp: options.tcp.map(bind).transpose()?,
             control: options.control.map(bind).transpose()?,
+            http: options.http.map(bind).transpose()?,
+            https: options.https.map(bind).transpose()?,
         })
     }
 
@@ -63,6 +73,8 @@ impl Listeners {
             tls: address(&self.tls),
             tcp: address(&self.tcp),
             control: address(&self.control),
+            http: address(&self.http),
+            https: address(&self.https),
         }
     }
 }
@@ -78,13 +90,23 @@ fn bind(address: SocketAddr) -> Result<(StdListener, SocketAddr), Error> {
 }
 
 /// Accepts connections for ever; each is served by a task of its own.
-pub(crate) async fn run(broker: &Arc<Broker>, listeners: Listeners, tls: Arc<ServerConfig>) {
+pub(crate) async fn run(
+    broker: &Arc<Broker>,
+    listeners: Listeners,
+    tls: Arc<ServerConfig>,
+    files: Arc<ServerConfig>,
+) {
     let acceptor = TlsAcceptor::from(tls);
+    let file_acceptor = TlsAcceptor::from(files);
+    let page = listeners.http.as_ref().map(|(_, address)| *address);
     tokio::join!(
         accept(broker, listeners.tls, |broker, stream, peer| {
             tokio::spawn(serve_tls(broker, acceptor.clone(), stream, peer));
         }),
         accept(broker, listeners.tcp, |broker, stream, peer| {
+            if broker.early() == Early::Accept {
+                return;
+            }
             let deadline = Instant::now() + broker.connect_timeout;
             tokio::spawn(connection::serve(
                 broker,
@@ -96,6 +118,14 @@ pub(crate) async fn run(broker: &Arc<Broker>, listeners: Listeners, tls: Arc<Ser
         }),
         accept(broker, listeners.control, |broker, stream, _| {
             tokio::spawn(control::serve(broker, stream));
+        }),
+        accept(broker, listeners.http, |broker, stream, _| {
+            if let Some(page) = page {
+                tokio::spawn(http::serve_page(broker, stream, page));
+            }
+        }),
+        accept(broker, listeners.https, |broker, stream, _| {
+            tokio::spawn(http::serve_files(broker, file_acceptor.clone(), stream));
         }),
     );
 }
@@ -131,6 +161,16 @@ async fn accept(
 }
 
 async fn serve_tls(broker: Arc<Broker>, acceptor: TlsAcceptor, stream: TcpStream, peer: String) {
+    match broker.early() {
+        Early::Off => {}
+        Early::Accept => return,
+        Early::Handshake => {
+            // The client has sent its hello by then, so that it is an answer that it gets.
+            let _ = timeout_at(Instant::now() + broker.connect_timeout, stream.readable()).await;
+            broker.log(&format!("closed the TLS handshake with {peer} on request"));
+            return;
+        }
+    }
     let deadline = Instant::now() + broker.connect_timeout;
     match timeout_at(deadline, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
@@ -148,7 +188,9 @@ async fn serve_tls(broker: Arc<Broker>, acceptor: TlsAcceptor, stream: TcpStream
 
 /// The usual causes of a failed handshake, seen from the server.
 fn explain(error: &str) -> String {
-    let hint = if error.contains("UnknownCA") || error.contains("UnknownIssuer") {
+    let hint = if error.contains("invalid peer certificate") {
+        ": the client's certificate is none of the simulator's device authority; issue one for it"
+    } else if error.contains("UnknownCA") || error.contains("UnknownIssuer") {
         ": the client does not trust ca.pem"
     } else if error.contains("BadCertificate") || error.contains("CertificateUnknown") {
         ": the client refused the certificate; give it ca.pem and a host name that the certificate has"

@@ -1,14 +1,18 @@
 //! What happens to a device's messages and subscriptions.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, PubAck, Publish, Subscribe, UnsubAck, Unsubscribe};
 
 use crate::broker::Admitted;
+use crate::feed::Direction;
 use crate::outbox::End;
 use crate::packet;
+use crate::platform;
 use crate::registry::Identity;
-use crate::session::{Delivery, Message};
+use crate::session::{Delivery, Message, Session};
 use crate::state::{Qos, Received, State};
 use crate::topics;
 
@@ -38,8 +42,19 @@ pub(crate) fn deliver(state: &mut State, identity: &Identity, message: Message) 
     let Some(session) = state.sessions.get_mut(identity) else {
         return Delivery::Offline;
     };
-    let (qos, topic) = (message.qos, message.topic.clone());
+    let (qos, topic, payload) = (message.qos, message.topic.clone(), message.payload.clone());
     let delivery = session.deliver(message);
+    if delivery == Delivery::Queued {
+        let number = if qos == QoS::AtMostOnce {
+            Qos::AtMostOnce
+        } else {
+            Qos::AtLeastOnce
+        };
+        state
+            .journal
+            .feed
+            .message(Direction::Down, identity, &topic, number, &payload);
+    }
     if delivery == Delivery::Full {
         let (quoted, topic) = (
             state.registry.quote(&identity.to_string()),
@@ -93,15 +108,18 @@ pub(crate) fn publish(
     };
     let topic = state.registry.quote(&publish.topic);
     let quoted = state.registry.quote(&identity.to_string());
+    let size = publish.payload.len();
     let fault = (!admitted.private)
-        .then(|| topics::publish_fault(identity, &publish.topic))
+        .then(|| {
+            topics::publish_fault(identity, &publish.topic)
+                .or_else(|| over_rate(state, identity, qos, size))
+        })
         .flatten();
     if let Some(fault) = fault {
         state.journal.add(&format!(
             "dropped a message of {quoted} on {topic}: {fault}"
         ));
     } else {
-        let size = publish.payload.len();
         state.journal.add(&format!(
             "published {topic} {size} bytes qos {} by {quoted}",
             qos.number()
@@ -115,7 +133,15 @@ pub(crate) fn publish(
             packet_id: publish.pkid,
             connection: admitted.link,
         });
+        let (topic, payload) = (&publish.topic, &publish.payload);
+        state
+            .journal
+            .feed
+            .message(Direction::Up, identity, topic, qos, payload);
         route(state, admitted, &publish);
+        if !admitted.private {
+            platform::heard(state, identity, topic, payload);
+        }
     }
     let acks = !state
         .faults
@@ -125,19 +151,31 @@ pub(crate) fn publish(
         .then(|| packet::encode(&Packet::PubAck(PubAck::new(publish.pkid)))))
 }
 
+/// Why a message is one too many, if rates are limited.
+fn over_rate(state: &mut State, identity: &Identity, qos: Qos, size: usize) -> Option<String> {
+    if !state.limits.rates {
+        return None;
+    }
+    let link = state.sessions.get_mut(identity)?.link.as_mut()?;
+    link.rate.publish(Instant::now(), qos, size)
+}
+
 /// Passes a device's message to those subscribed: the device itself, and among clients of a private
 /// platform every one of them. QoS is the publisher's, as on the platform.
 fn route(state: &mut State, admitted: &Admitted, publish: &Publish) {
-    let receivers: Vec<Identity> = state
-        .sessions
-        .iter()
-        .filter(|(identity, session)| {
-            let reachable = **identity == admitted.identity
-                || (admitted.private && session.link.as_ref().is_some_and(|link| link.private));
-            reachable && session.is_subscribed(&publish.topic)
-        })
-        .map(|(identity, _)| identity.clone())
-        .collect();
+    let subscribed = |session: &Session| session.is_subscribed(&publish.topic);
+    let own = &admitted.identity;
+    let receivers: Vec<Identity> = if admitted.private {
+        let private = |session: &Session| session.link.as_ref().is_some_and(|link| link.private);
+        let sessions = state.sessions.iter();
+        let reached = sessions.filter(|(identity, session)| {
+            (*identity == own || private(session)) && subscribed(session)
+        });
+        reached.map(|(identity, _)| identity.clone()).collect()
+    } else {
+        let session = state.sessions.get(own).filter(|s| subscribed(s));
+        session.map(|_| own.clone()).into_iter().collect()
+    };
     for receiver in receivers {
         let message = Message {
             topic: publish.topic.clone(),

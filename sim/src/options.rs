@@ -42,8 +42,8 @@ pub enum LogOutput {
     Stdout,
 }
 
-/// Settings of a simulator. The default listens for TLS and TCP on free loopback ports, has no
-/// control port, knows nobody and prints nothing.
+/// Settings of a simulator. The default listens for TLS and TCP on free loopback ports, has neither
+/// control port nor page, knows nobody, limits no rates and prints nothing.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Address of the TLS listener; port 0 takes a free one.
@@ -53,6 +53,11 @@ pub struct Options {
     /// Address of the control port; port 0 takes a free one. Whoever reaches it commands the
     /// simulator, so only a loopback address is taken.
     pub control: Option<SocketAddr>,
+    /// Address of the HTTP listener with the API and the page; port 0 takes a free one. As with the
+    /// control port, only a loopback address is taken.
+    pub http: Option<SocketAddr>,
+    /// Address of the HTTPS listener from which devices fetch files; port 0 takes a free one.
+    pub https: Option<SocketAddr>,
     /// Folder into which `ca.pem` is written; made with mode 0700 if it is not there.
     pub dir: Option<PathBuf>,
     /// Further names of the server certificate, such as `*.iot-as-mqtt.cn-shanghai.aliyuncs.com`.
@@ -70,6 +75,18 @@ pub struct Options {
     /// Factor on the keep-alive that a client announces and on `check_interval`; 0.01 makes an hour
     /// last 36 s.
     pub time_scale: f64,
+    /// Connects of one device in a minute, on the same clock; the platform allows five. Those beyond
+    /// are refused with code 3. `None` allows any number.
+    pub connects_per_minute: Option<u32>,
+    /// Whether messages beyond the platform's rates are dropped.
+    pub rate_limits: bool,
+    /// Whether what devices ask on system topics is answered.
+    pub answers: bool,
+    /// Makes secrets, tokens and product keys the same in every run. Certificates differ.
+    pub seed: Option<u64>,
+    /// File that keeps products, devices, what is known of them and the authorities' keys from one
+    /// start to the next; made with mode 0600.
+    pub state_file: Option<PathBuf>,
     /// How long a client may take for the TLS handshake and CONNECT together.
     pub connect_timeout: Duration,
     /// How many messages and log lines are remembered for `received` and `log_lines`.
@@ -83,6 +100,8 @@ impl Default for Options {
             tls: Some(free_port),
             tcp: Some(free_port),
             control: None,
+            http: None,
+            https: None,
             dir: None,
             names: Vec::new(),
             certificate: Certificate::default(),
@@ -91,6 +110,11 @@ impl Default for Options {
             log: LogOutput::default(),
             check_interval: Duration::from_secs(30),
             time_scale: 1.0,
+            connects_per_minute: None,
+            rate_limits: false,
+            answers: true,
+            seed: None,
+            state_file: None,
             connect_timeout: Duration::from_secs(10),
             history: 10_000,
         }

@@ -1,10 +1,15 @@
 //! The bounded queue of packets toward one client, and how its connection is to end.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::faults::Faults;
 
 /// How a connection ends from the simulator's side.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,7 +29,8 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 #[derive(Default)]
 struct Queue {
-    packets: VecDeque<Bytes>,
+    /// Packets with the time from which they may go out.
+    packets: VecDeque<(Instant, Bytes)>,
     bytes: usize,
 }
 
@@ -33,6 +39,10 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     filled: Notify,
     end: watch::Sender<Option<End>>,
+    delay_ms: AtomicU64,
+    corrupt: AtomicU32,
+    /// Whether the connection is to stop reading.
+    paused: watch::Sender<bool>,
 }
 
 impl Outbox {
@@ -41,6 +51,39 @@ impl Outbox {
             queue: Mutex::new(Queue::default()),
             filled: Notify::new(),
             end: watch::Sender::new(None),
+            delay_ms: AtomicU64::new(0),
+            corrupt: AtomicU32::new(0),
+            paused: watch::Sender::new(false),
+        }
+    }
+
+    /// Takes over what concerns the connection itself. Packets that are queued keep their time.
+    pub(crate) fn set_faults(&self, faults: &Faults) {
+        self.delay_ms.store(faults.delay_ms, Ordering::Relaxed);
+        self.corrupt.store(faults.corrupt, Ordering::Relaxed);
+        self.paused.send_replace(faults.stop_reading);
+    }
+
+    /// Tells whether the connection is to stop reading.
+    pub(crate) fn paused(&self) -> watch::Receiver<bool> {
+        self.paused.subscribe()
+    }
+
+    /// Spoils the packet if that was asked for.
+    pub(crate) fn spoil(&self, packet: Bytes) -> Bytes {
+        let less = |left: u32| left.checked_sub(1);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        match (
+            self.corrupt.fetch_update(set, fetch, less),
+            packet.split_first(),
+        ) {
+            // The type of 15 is reserved: no receiver may take it. Source: MQTT 3.1.1, 2.2.1.
+            (Ok(_), Some((first, rest))) => {
+                let mut spoiled = vec![first | 0xF0];
+                spoiled.extend_from_slice(rest);
+                spoiled.into()
+            }
+            _ => packet,
         }
     }
 
@@ -56,7 +99,8 @@ impl Outbox {
             return false;
         }
         queue.bytes += packet.len();
-        queue.packets.push_back(packet);
+        let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
+        queue.packets.push_back((Instant::now() + delay, packet));
         drop(queue);
         self.filled.notify_one();
         true
@@ -91,14 +135,14 @@ impl Outbox {
         let _ = self.end.subscribe().wait_for(abrupt).await;
     }
 
-    /// The next packets in order, or `None` when the connection is to end and nothing is left.
-    pub(crate) async fn next(&self) -> Option<Bytes> {
+    /// The next packet in order with the time from which it may go out, or `None` when the connection is to end and nothing is left.
+    pub(crate) async fn next(&self) -> Option<(Instant, Bytes)> {
         loop {
             {
                 let mut queue = self.queue();
-                if let Some(packet) = queue.packets.pop_front() {
+                if let Some((due, packet)) = queue.packets.pop_front() {
                     queue.bytes -= packet.len();
-                    return Some(packet);
+                    return Some((due, packet));
                 }
             }
             if self.ending().is_some() {

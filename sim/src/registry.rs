@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::redact::Redactor;
+
 /// A text that is never printed.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Secret(String);
@@ -70,15 +72,31 @@ pub struct Device {
     pub secret: Option<Secret>,
     /// Device token, if the device connects with one.
     pub token: Option<DeviceToken>,
+    /// Tokens of further physical devices that registered under the same name.
+    pub more_tokens: Vec<DeviceToken>,
+    /// SHA-256 of the device's X.509 certificate in lower-case hex, if it signs in with one.
+    pub certificate: Option<String>,
     /// Whether the device was disabled in the console.
     pub disabled: bool,
+    /// Whether the device has ever been let in; it cannot register again until it is reset.
+    pub activated: bool,
+}
+
+impl Device {
+    /// Every device token of this name.
+    pub fn tokens(&self) -> impl Iterator<Item = &DeviceToken> {
+        self.token.iter().chain(&self.more_tokens)
+    }
 }
 
 /// A product and its devices by name.
 #[derive(Clone, Debug, Default)]
 pub struct Product {
-    /// Product secret, if known; used to recognise a signature made with the wrong key.
+    /// Product secret, if known: devices register with it, and a signature made with it by mistake
+    /// is recognised.
     pub secret: Option<Secret>,
+    /// Whether dynamic registration was switched off in the console.
+    pub registration_off: bool,
     /// Devices by device name.
     pub devices: BTreeMap<String, Device>,
 }
@@ -104,11 +122,8 @@ pub struct Registry {
     pub products: BTreeMap<String, Product>,
     /// Verbatim entries.
     pub verbatim: Vec<Verbatim>,
+    redactor: Redactor,
 }
-
-/// A secret shorter than this is only recognised when it is the whole text, because short texts
-/// occur in names by chance.
-const MIN_LEN_REDACTED_INSIDE: usize = 8;
 
 /// Longest piece of a client's text that is repeated in a log line, in characters.
 const MAX_QUOTED: usize = 160;
@@ -116,7 +131,28 @@ const MAX_QUOTED: usize = 160;
 impl Registry {
     /// Adds a device that signs with `secret`, or replaces its secret.
     pub fn add_device(&mut self, product_key: &str, device_name: &str, secret: impl Into<Secret>) {
-        self.device_entry(product_key, device_name).secret = Some(secret.into());
+        let secret = secret.into();
+        self.redactor.add(secret.expose());
+        self.device_entry(product_key, device_name).secret = Some(secret);
+    }
+
+    /// Hides a secret that is about to be handed out.
+    pub(crate) fn hide(&mut self, secret: &str) {
+        self.redactor.add(secret);
+    }
+
+    /// Hides every secret that was written into the fields directly.
+    pub(crate) fn hide_all(&mut self) {
+        let mut redactor = std::mem::take(&mut self.redactor);
+        for secret in self.secrets() {
+            redactor.add(secret);
+        }
+        self.redactor = redactor;
+    }
+
+    /// `text` with every known secret replaced.
+    pub(crate) fn redact<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        self.redactor.redact(text)
     }
 
     /// The entry of a device, made if it is not there.
@@ -137,18 +173,29 @@ impl Registry {
             .get(&identity.device_name)
     }
 
+    /// The device whose certificate has this SHA-256.
+    pub(crate) fn device_with_certificate(&self, certificate: &str) -> Option<(Identity, &Device)> {
+        self.products.iter().find_map(|(key, product)| {
+            let (name, device) = product
+                .devices
+                .iter()
+                .find(|(_, device)| device.certificate.as_deref() == Some(certificate))?;
+            Some((Identity::new(key, name), device))
+        })
+    }
+
+    /// The device, to be changed.
+    pub(crate) fn device_mut(&mut self, identity: &Identity) -> Option<&mut Device> {
+        self.products
+            .get_mut(&identity.product_key)?
+            .devices
+            .get_mut(&identity.device_name)
+    }
+
     /// `text` as it may stand in a log line: control characters escaped, cut to a sensible length,
     /// every known secret replaced. A client may put a secret into the wrong field by mistake.
     pub fn quote(&self, text: &str) -> String {
-        let mut quoted = text.to_owned();
-        for secret in self.secrets() {
-            if quoted == secret {
-                return "***".to_owned();
-            }
-            if secret.len() >= MIN_LEN_REDACTED_INSIDE {
-                quoted = quoted.replace(secret, "***");
-            }
-        }
+        let quoted = self.redact(text);
         let escaped: String = quoted.chars().flat_map(char::escape_debug).collect();
         match escaped.char_indices().nth(MAX_QUOTED) {
             Some((end, _)) => format!("{}…", escaped.get(..end).unwrap_or_default()),
@@ -159,8 +206,8 @@ impl Registry {
     fn secrets(&self) -> impl Iterator<Item = &str> {
         let of_products = self.products.values().flat_map(|product| {
             let of_devices = product.devices.values().flat_map(|device| {
-                let token = device.token.as_ref().map(|token| &token.token);
-                device.secret.iter().chain(token)
+                let tokens = device.tokens().map(|token| &token.token);
+                device.secret.iter().chain(tokens)
             });
             product.secret.iter().chain(of_devices)
         });

@@ -8,6 +8,7 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
 
 use crate::auth::Transport;
+use crate::limits::Rate;
 use crate::outbox::Outbox;
 use crate::packet;
 use crate::topics;
@@ -36,7 +37,9 @@ pub(crate) struct Link {
     pub(crate) keep_alive_s: u16,
     pub(crate) clean_session: bool,
     pub(crate) wants_notice: bool,
+    pub(crate) takes_custom_rrpc: bool,
     pub(crate) private: bool,
+    pub(crate) rate: Rate,
 }
 
 /// What became of a message for a device.
@@ -192,7 +195,9 @@ mod tests {
             keep_alive_s: 60,
             clean_session: false,
             wants_notice: false,
+            takes_custom_rrpc: false,
             private: false,
+            rate: Rate::new(std::time::Instant::now()),
         };
         Session {
             link: Some(link),

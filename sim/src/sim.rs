@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
@@ -14,18 +15,23 @@ use crate::certs;
 use crate::drive::Addressing;
 use crate::error::Error;
 use crate::journal::Journal;
+use crate::limits::Limits;
 use crate::listen::{self, Listeners};
 use crate::options::Options;
-use crate::outbox::End;
+use crate::random::Random;
 use crate::registry::{Identity, Registry};
 use crate::state::{Connection, Qos, Received, State, View};
+use crate::store::{self, Store};
 
 /// A running simulator. Dropping it closes every connection and ends its thread.
 pub struct Sim {
-    broker: Arc<Broker>,
+    pub(crate) broker: Arc<Broker>,
     addresses: listen::Addresses,
     ca_pem: String,
     ca_file: Option<PathBuf>,
+    store: Option<Arc<Store>>,
+    /// Runs what has to wait, such as calls of devices.
+    pub(crate) handle: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,7 +45,16 @@ impl Sim {
     /// control port is not a loopback address or a duration is not usable.
     pub fn start(options: Options) -> Result<Self, Error> {
         check(&options)?;
-        let certificates = certs::make(options.certificate, options.tls_versions, &options.names)?;
+        let kept = match &options.state_file {
+            Some(path) => store::load(path)?,
+            None => None,
+        };
+        let certificates = certs::make(
+            options.certificate,
+            options.tls_versions,
+            &options.names,
+            kept.as_ref().map(store::Kept::keys),
+        )?;
         let ca_file = match &options.dir {
             Some(dir) => Some(write_ca(dir, &certificates.ca_pem)?),
             None => None,
@@ -48,13 +63,34 @@ impl Sim {
         let addresses = listeners.addresses();
         let journal = Journal::new(options.log, options.history)
             .map_err(|error| Error::Io("cannot start the log's thread".into(), error))?;
-        let state = State::new(options.registry, journal, options.history);
-        let broker = Arc::new(Broker::new(
+        let mut state = State::new(options.registry, journal, options.history);
+        if let Some(kept) = kept {
+            kept.restore(&mut state);
+        }
+        state.registry.hide_all();
+        state.random = Random::new(options.seed);
+        state.limits = Limits::new(options.connects_per_minute, options.rate_limits);
+        state.platform.answers = options.answers;
+        state.platform.files.base = addresses.https.map(|address| {
+            let named = options.names.iter().find(|name| !name.starts_with('*'));
+            let host = named.map_or("localhost", String::as_str);
+            format!("https://{host}:{}", address.port())
+        });
+        let mut broker = Broker::new(
             state,
             options.check_interval,
             options.time_scale,
             options.connect_timeout,
-        ));
+        );
+        broker.devices = Some(certificates.devices);
+        let broker = Arc::new(broker);
+        let store = options.state_file.map(|path| {
+            let keys = certificates.keys.clone();
+            Arc::new(Store::new(path, keys))
+        });
+        if let Some(store) = &store {
+            store.save(&broker)?;
+        }
         for (what, address) in addresses.named() {
             broker.log(&format!("listening for {what} on {address}"));
         }
@@ -63,12 +99,16 @@ impl Sim {
             .build()
             .map_err(|error| Error::Io("cannot start a runtime".into(), error))?;
         let (stop, stopped) = oneshot::channel();
+        let handle = runtime.handle().clone();
         let server = Arc::clone(&broker);
+        let keeper = store.clone();
+        let (tls, files) = (certificates.server, certificates.files);
         let run = move || {
             runtime.block_on(async move {
                 tokio::select! {
                     _ = stopped => {}
-                    () = listen::run(&server, listeners, certificates.server) => {}
+                    () = listen::run(&server, listeners, tls, files) => {}
+                    () = store::keep(&server, keeper) => {}
                 }
             });
         };
@@ -81,6 +121,8 @@ impl Sim {
             addresses,
             ca_pem: certificates.ca_pem,
             ca_file,
+            store,
+            handle,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -101,6 +143,16 @@ impl Sim {
         self.addresses.control
     }
 
+    /// Address of the HTTP listener with the API and the page, if there is one.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.addresses.http
+    }
+
+    /// Address of the HTTPS listener for files, if there is one.
+    pub fn https_addr(&self) -> Option<SocketAddr> {
+        self.addresses.https
+    }
+
     /// Certificate of the authority that a device is to trust, as PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
@@ -113,13 +165,19 @@ impl Sim {
 
     /// Adds a device that signs with `secret`, or replaces its secret.
     pub fn add_device(&self, product_key: &str, device_name: &str, secret: &str) {
-        self.edit_registry(|registry| registry.add_device(product_key, device_name, secret));
+        let mut state = self.broker.lock();
+        state.registry.add_device(product_key, device_name, secret);
+        state.platform.touch();
     }
 
     /// Changes what the simulator knows: tokens, product secrets, disabled devices, verbatim
     /// entries. Connections that exist are not touched.
     pub fn edit_registry<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
-        change(&mut self.broker.lock().registry)
+        let mut state = self.broker.lock();
+        let changed = change(&mut state.registry);
+        state.registry.hide_all();
+        state.platform.touch();
+        changed
     }
 
     /// Sends a message to a device, as a cloud application does. A `topic` without a leading slash
@@ -184,59 +242,6 @@ impl Sim {
             .publish(&identity, topic, payload, qos, addressing)
     }
 
-    /// Closes a device's connection as the platform does when another one takes over: with a notice
-    /// if the device asked for it.
-    ///
-    /// # Errors
-    /// `NotConnected` if there is none.
-    pub fn kick(&self, product_key: &str, device_name: &str) -> Result<(), Error> {
-        self.broker.kick(&Identity::new(product_key, device_name))
-    }
-
-    /// Closes a device's TCP connection at once, without TLS close_notify.
-    ///
-    /// # Errors
-    /// `NotConnected` if there is none.
-    pub fn cut(&self, product_key: &str, device_name: &str) -> Result<(), Error> {
-        self.broker
-            .end(&Identity::new(product_key, device_name), End::Cut)
-    }
-
-    /// Resets a device's TCP connection.
-    ///
-    /// # Errors
-    /// `NotConnected` if there is none.
-    pub fn reset(&self, product_key: &str, device_name: &str) -> Result<(), Error> {
-        self.broker
-            .end(&Identity::new(product_key, device_name), End::Reset)
-    }
-
-    /// Answers a device's CONNECTs with this code from now on; `None` lets it in again.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for code 0, which is no refusal.
-    pub fn refuse(
-        &self,
-        product_key: &str,
-        device_name: &str,
-        code: Option<u8>,
-    ) -> Result<(), Error> {
-        self.broker
-            .refuse(&Identity::new(product_key, device_name), code)
-    }
-
-    /// Leaves a device's QoS 1 publishes unacknowledged from now on, or not. They are received all
-    /// the same.
-    pub fn drop_acks(&self, product_key: &str, device_name: &str, on: bool) {
-        self.broker
-            .drop_acks(&Identity::new(product_key, device_name), on);
-    }
-
-    /// Stops reading from every connection, or resumes. Silence is not counted meanwhile.
-    pub fn hold(&self, on: bool) {
-        self.broker.set_hold(on);
-    }
-
     /// Takes a look at the state.
     pub fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         look(&View(&self.broker.lock()))
@@ -296,6 +301,12 @@ impl Drop for Sim {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        if let Some(store) = &self.store {
+            // There is nobody left to tell; the log is the place.
+            if let Err(error) = store.save(&self.broker) {
+                self.broker.log(&error.to_string());
+            }
+        }
     }
 }
 
@@ -308,6 +319,14 @@ fn check(options: &Options) -> Result<(), Error> {
     {
         return invalid(
             "the control port takes a loopback address alone: whoever reaches it commands",
+        );
+    }
+    if options
+        .http
+        .is_some_and(|address| !address.ip().is_loopback())
+    {
+        return invalid(
+            "the API and the page take a loopback address alone: whoever reaches them commands",
         );
     }
     if !(options.time_scale.is_finite() && (1e-6..=1e6).contains(&options.time_scale)) {

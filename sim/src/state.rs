@@ -7,7 +7,11 @@ use rumqttc::mqttbytes::QoS;
 use tokio::sync::mpsc;
 
 use crate::auth::Transport;
+use crate::faults::Faults;
 use crate::journal::Journal;
+use crate::limits::Limits;
+use crate::platform::Platform;
+use crate::random::Random;
 use crate::registry::{Identity, Registry};
 use crate::session::Session;
 
@@ -81,15 +85,6 @@ pub struct Connection {
     pub waiting: usize,
 }
 
-/// Faults that a test or a person asked for, for one device.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Faults {
-    /// Answer CONNECT with this code.
-    pub(crate) refuse: Option<u8>,
-    /// Leave publishes of the device unacknowledged.
-    pub(crate) drop_acks: bool,
-}
-
 /// Payload bytes remembered for `received`, whatever the number of messages.
 const MAX_REMEMBERED_BYTES: usize = 64 * 1024 * 1024;
 
@@ -99,6 +94,9 @@ pub(crate) struct State {
     pub(crate) sessions: BTreeMap<Identity, Session>,
     pub(crate) faults: BTreeMap<Identity, Faults>,
     pub(crate) journal: Journal,
+    pub(crate) limits: Limits,
+    pub(crate) platform: Platform,
+    pub(crate) random: Random,
     pub(crate) watchers: Vec<mpsc::Sender<String>>,
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
@@ -110,6 +108,9 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(registry: Registry, journal: Journal, history: usize) -> Self {
         Self {
+            limits: Limits::default(),
+            platform: Platform::default(),
+            random: Random::new(None),
             registry,
             sessions: BTreeMap::new(),
             faults: BTreeMap::new(),
