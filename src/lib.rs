@@ -43,6 +43,7 @@ pub use proto::event::{Completion, Event, EventKind, State, Token};
 pub use proto::identity::Identity;
 pub use proto::profile::Profile;
 pub use proto::qos::Qos;
+pub use proto::registration::{Registration, RegistrationKind, RegistrationMode};
 pub use proto::sign::{HexCase, SignMethod, connect_content, sign};
 pub use proto::topic::{TopicFilter, TopicName, sys_topic, user_topic};
 pub use secret::Secret;

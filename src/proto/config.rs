@@ -107,17 +107,7 @@ impl Config {
                 "client_id comes with this identity and cannot be set",
             ));
         }
-        let chars = client_id.chars().count();
-        if !(1..=CLIENT_ID_CHARS).contains(&chars) {
-            return Err(Error::argument(
-                "client_id",
-                format_args!(
-                    "is {}, {chars} characters long: the platform allows 1 to {CLIENT_ID_CHARS}",
-                    shown(client_id)
-                ),
-            ));
-        }
-        check_param_text("client_id", client_id)?;
+        check_client_id(client_id)?;
         self.shape.client_id = Some(client_id.to_owned());
         Ok(())
     }
@@ -259,6 +249,21 @@ fn check_range<T: PartialOrd + std::fmt::Debug>(
         name,
         format_args!("is {value:?}: {who} allows {least:?} to {most:?}"),
     ))
+}
+
+/// Refuses what cannot stand before the first bar of a client id.
+pub(super) fn check_client_id(client_id: &str) -> Result<(), Error> {
+    let chars = client_id.chars().count();
+    if !(1..=CLIENT_ID_CHARS).contains(&chars) {
+        return Err(Error::argument(
+            "client_id",
+            format_args!(
+                "is {}, {chars} characters long: the platform allows 1 to {CLIENT_ID_CHARS}",
+                shown(client_id)
+            ),
+        ));
+    }
+    check_param_text("client_id", client_id)
 }
 
 fn check_param_text(name: &str, text: &str) -> Result<(), Error> {

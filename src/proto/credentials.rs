@@ -19,6 +19,14 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    pub(super) fn new(client_id: String, username: String, password: Secret) -> Self {
+        Self {
+            client_id,
+            username,
+            password,
+        }
+    }
+
     /// The whole MQTT client id, with the parameters between its bars.
     pub fn client_id(&self) -> &str {
         &self.client_id

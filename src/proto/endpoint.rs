@@ -11,6 +11,8 @@ use crate::{Error, Identity};
 
 const REGION_PORT: u16 = 443;
 const INSTANCE_PORT: u16 = 8883;
+/// What follows the id in the host name of an instance.
+const INSTANCE_DOMAIN: &str = ".mqtt.iothub.aliyuncs.com";
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -197,11 +199,15 @@ impl Endpoint {
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the endpoint is a region
     /// and the identity has no product key, or one that makes no host name.
     pub fn host_name(&self, identity: &Identity) -> Result<String, Error> {
+        self.host_for(identity.product_key())
+    }
+
+    /// The host to dial for a device of the product, whose key may be empty.
+    pub(crate) fn host_for(&self, product_key: &str) -> Result<String, Error> {
         match &self.place {
             Place::Host(host) => Ok(host.clone()),
-            Place::Instance(id) => Ok(format!("{id}.mqtt.iothub.aliyuncs.com")),
+            Place::Instance(id) => Ok(format!("{id}{INSTANCE_DOMAIN}")),
             Place::Region(region) => {
-                let product_key = identity.product_key();
                 if product_key.is_empty() {
                     return Err(Error::argument(
                         "endpoint",
@@ -215,6 +221,17 @@ impl Endpoint {
                 check_host("host of product_key and region_id", &host)?;
                 Ok(host)
             }
+        }
+    }
+
+    /// The id of the instance, if the endpoint is one or its host has the name of one.
+    pub fn instance_id(&self) -> Option<&str> {
+        match &self.place {
+            Place::Instance(id) => Some(id),
+            Place::Host(host) => host
+                .strip_suffix(INSTANCE_DOMAIN)
+                .filter(|id| check_id("instance_id", id).is_ok()),
+            Place::Region(_) => None,
         }
     }
 
@@ -252,7 +269,7 @@ fn check_port(port: u16) -> Result<(), Error> {
 }
 
 /// Refuses what is not one label of a host name without underscores.
-fn check_id(name: &str, id: &str) -> Result<(), Error> {
+pub(super) fn check_id(name: &str, id: &str) -> Result<(), Error> {
     let problem = if id.contains('_') {
         Some("'_' is not one of the letters, digits and '-'")
     } else {

@@ -7,7 +7,7 @@ use crate::{Error, Secret};
 /// Longest product key or device name, in bytes. The platform's own are shorter (11 and 32).
 const NAME_LEN: usize = 64;
 /// Longest device secret, in bytes. The platform's own have 32.
-const SECRET_LEN: usize = 64;
+pub(super) const SECRET_LEN: usize = 64;
 /// Longest device token, and longest client id that comes with one, in bytes.
 const TOKEN_LEN: usize = 1024;
 
@@ -195,7 +195,7 @@ impl Identity {
     }
 }
 
-fn check_names(product_key: &str, device_name: &str) -> Result<(), Error> {
+pub(super) fn check_names(product_key: &str, device_name: &str) -> Result<(), Error> {
     check_len("product_key", product_key, 1..=NAME_LEN)?;
     check_chars(
         "product_key",
