@@ -25,13 +25,16 @@ mod client;
 mod engine;
 mod error;
 pub mod ffi;
+mod identity_file;
 mod log;
 pub(crate) mod proto;
+mod register;
 mod secret;
 mod trust;
 
 pub use client::{Client, Counter};
 pub use engine::mailbox::{CompletionHandler, EventHandler, Message, MessageHandler};
+pub use engine::registrar::RegistrationHandler;
 pub use engine::runtime::{Dispatch, Runtime};
 pub use error::{Error, ErrorKind, Stage};
 pub use log::{Level, Record, Sink, enabled, set_sink};

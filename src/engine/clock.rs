@@ -27,6 +27,11 @@ pub(crate) fn entropy() -> u32 {
     getrandom::u32().unwrap_or_else(|_| weak_entropy())
 }
 
+/// 64 bits that nobody can guess; `None` if the system has no randomness to give.
+pub(crate) fn nonce() -> Option<u64> {
+    getrandom::u64().ok()
+}
+
 /// Stands in where the system has no randomness to give, as early in the boot of a small device.
 fn weak_entropy() -> u32 {
     static CALLS: AtomicU64 = AtomicU64::new(0);

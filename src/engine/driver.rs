@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::{Sleep, sleep_until};
 
+use super::budgets;
 use super::clock;
 use super::dial::{Target, dial};
 use super::dispatch::panic_text;
@@ -94,7 +95,7 @@ impl Driver {
                 let mut core = self.hub.lock();
                 core.waker = None;
                 let budget = core.budget();
-                let mut budget = Hub::lock_budget(&budget);
+                let mut budget = budgets::lock(&budget);
                 core.device.handle_timeout(now, &mut budget);
                 drop(budget);
                 let action = core.device.poll_action();
@@ -306,7 +307,7 @@ impl Driver {
         let chunk = mem::take(&mut self.chunk);
         let mut core = self.hub.lock();
         let budget = core.budget();
-        let mut budget = Hub::lock_budget(&budget);
+        let mut budget = budgets::lock(&budget);
         core.device
             .handle_lost(error, chunk, now, clock::entropy(), &mut budget);
         drop(budget);

@@ -1,6 +1,7 @@
 //! The part that does: threads, sockets, TLS and the clock. It decides nothing.
 
 mod blocking;
+mod budgets;
 pub(crate) mod clock;
 pub(crate) mod dial;
 pub(crate) mod dispatch;
@@ -8,6 +9,7 @@ pub(crate) mod driver;
 pub(crate) mod hub;
 pub(crate) mod link;
 pub(crate) mod mailbox;
+pub(crate) mod registrar;
 pub(crate) mod roots;
 pub(crate) mod runtime;
 pub(crate) mod tls;

@@ -18,6 +18,7 @@ mod direct;
 pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod identity;
+mod identity_text;
 pub(crate) mod inbox;
 mod json;
 mod keepalive;
