@@ -13,7 +13,7 @@ use std::path::PathBuf;
 const TYPES: [&str; 3] = ["result", "types", "events"];
 
 /// The enums that functions take as raw numbers, because C may pass any.
-const RAW_ENUMS: [&str; 9] = [
+const RAW_ENUMS: [&str; 10] = [
     "counter",
     "dispatch",
     "hex_case",
@@ -22,6 +22,7 @@ const RAW_ENUMS: [&str; 9] = [
     "qos",
     "result",
     "sign_method",
+    "stage",
     "take_over_policy",
 ];
 
@@ -67,9 +68,11 @@ const CONTRACT: &str = r"/*
  *            After any other result the library has not touched it. `release` may be NULL.
  * ERRORS     Functions that can fail return aliot_result and store nothing through their output
  *            parameters unless they return ALIOT_RESULT_OK. aliot_last_error explains the last
- *            failure on this thread. Later failures arrive in an event or a completion. Besides
- *            the results that a function names, each may return ALIOT_RESULT_NULL_POINTER,
- *            ALIOT_RESULT_BAD_HANDLE, ALIOT_RESULT_INVALID_UTF8 and ALIOT_RESULT_INTERNAL.
+ *            failure on this thread, and the functions beside it give its stage, the system's error
+ *            number and a hint. Later failures arrive in an event or a completion, which carry the
+ *            same. Besides the results that a function names, each may return
+ *            ALIOT_RESULT_NULL_POINTER, ALIOT_RESULT_BAD_HANDLE, ALIOT_RESULT_INVALID_UTF8 and
+ *            ALIOT_RESULT_INTERNAL.
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
  *            not wait, except aliot_client_destroy, which is allowed everywhere.

@@ -25,8 +25,12 @@
 static inline int fail(const char *doing)
 {
     char reason[512];
+    char hint[512];
     aliot_last_error(reason, sizeof reason);
     fprintf(stderr, "could not %s: %s\n", doing, reason);
+    if (aliot_last_error_hint(hint, sizeof hint) > 0) {
+        fprintf(stderr, "hint: %s\n", hint);
+    }
     return EXIT_FAILURE;
 }
 
@@ -150,6 +154,9 @@ static inline void print_event(aliot_client *client, const aliot_event *event, v
             puts(event->text);
         }
         break;
+    }
+    if (*event->hint != '\0') {
+        printf("hint: %s\n", event->hint);
     }
     if (event->will_retry) {
         printf("next attempt in %lu ms\n", (unsigned long)event->retry_in_ms);

@@ -22,9 +22,11 @@
  *            After any other result the library has not touched it. `release` may be NULL.
  * ERRORS     Functions that can fail return aliot_result and store nothing through their output
  *            parameters unless they return ALIOT_RESULT_OK. aliot_last_error explains the last
- *            failure on this thread. Later failures arrive in an event or a completion. Besides
- *            the results that a function names, each may return ALIOT_RESULT_NULL_POINTER,
- *            ALIOT_RESULT_BAD_HANDLE, ALIOT_RESULT_INVALID_UTF8 and ALIOT_RESULT_INTERNAL.
+ *            failure on this thread, and the functions beside it give its stage, the system's error
+ *            number and a hint. Later failures arrive in an event or a completion, which carry the
+ *            same. Besides the results that a function names, each may return
+ *            ALIOT_RESULT_NULL_POINTER, ALIOT_RESULT_BAD_HANDLE, ALIOT_RESULT_INVALID_UTF8 and
+ *            ALIOT_RESULT_INTERNAL.
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
  *            not wait, except aliot_client_destroy, which is allowed everywhere.
@@ -211,6 +213,30 @@ typedef enum aliot_state {
     ALIOT_STATE_STOPPING = 4,
 } aliot_state;
 
+/** How far on the way from a call to the platform a failure happened. */
+typedef enum aliot_stage {
+    /** There was no failure. */
+    ALIOT_STAGE_NONE = 0,
+    /** The arguments of the call: nothing was done. */
+    ALIOT_STAGE_ARGUMENT = 1,
+    /** The state of the object. */
+    ALIOT_STAGE_STATE = 2,
+    /** Looking up the host's name. */
+    ALIOT_STAGE_RESOLVE = 3,
+    /** Opening the TCP connection. */
+    ALIOT_STAGE_TCP = 4,
+    /** The TLS settings, the handshake, or the encrypted stream. */
+    ALIOT_STAGE_TLS = 5,
+    /** The MQTT exchange: CONNECT, CONNACK and every packet after them. */
+    ALIOT_STAGE_MQTT = 6,
+    /** The session's own rules: deadlines, limits, the end of the client. */
+    ALIOT_STAGE_SESSION = 7,
+    /** A decision of the platform about this device. */
+    ALIOT_STAGE_PLATFORM = 8,
+    /** The library, or the resources of the process. */
+    ALIOT_STAGE_LIBRARY = 9,
+} aliot_stage;
+
 /** What a client counts since it was created, or, for the outbox, holds now. */
 typedef enum aliot_counter {
     /** Connections that the platform accepted. */
@@ -315,6 +341,19 @@ typedef struct aliot_event {
     uint32_t retry_in_ms;
     /** MESSAGES_DROPPED: how many. */
     uint64_t messages_dropped;
+    /** Where it failed, if reason is not ALIOT_RESULT_OK; else ALIOT_STAGE_NONE. */
+    aliot_stage stage;
+    /** The operating system's error number, such as ECONNREFUSED; 0 if there is none. */
+    int os_error;
+    /** The return code of the CONNACK that refused the connection; 0 if there was none. */
+    uint8_t connack_code;
+    /**
+     * What usually causes this and what mends it, in the platform's terms; never NULL, may be
+     * empty.
+     */
+    const char *hint;
+    /** What the TLS implementation itself calls the failure, for support; never NULL. */
+    const char *tls_detail;
 } aliot_event;
 
 /**
@@ -349,6 +388,13 @@ typedef struct aliot_completion {
     const char *text;
     /** Subscriptions: what the platform granted, which may be less than was asked for. */
     aliot_qos granted_qos;
+    /** Where it failed; ALIOT_STAGE_NONE for ALIOT_RESULT_OK. */
+    aliot_stage stage;
+    /**
+     * What usually causes this and what mends it, in the platform's terms; never NULL, may be
+     * empty.
+     */
+    const char *hint;
 } aliot_completion;
 
 /**
@@ -428,6 +474,38 @@ bool aliot_result_is_retryable(aliot_result result);
  * `buffer` must be NULL or have room for `capacity` bytes.
  */
 size_t aliot_last_error(char *buffer, size_t capacity);
+
+/**
+ * What usually causes the last failure on this thread and what mends it, in the platform's terms;
+ * empty where aliot_last_error says all there is.
+ *
+ * For a person, not for branching. Everything else is as with aliot_last_error.
+ *
+ * Safety:
+ * `buffer` must be NULL or have room for `capacity` bytes.
+ */
+size_t aliot_last_error_hint(char *buffer, size_t capacity);
+
+/** Where the last failure on this thread happened; ALIOT_STAGE_NONE after success. */
+aliot_stage aliot_last_error_stage(void);
+
+/**
+ * The operating system's number of the last failure on this thread, such as ECONNREFUSED; 0 if it
+ * did not come from there.
+ */
+int aliot_last_error_os_error(void);
+
+/**
+ * The return code of the CONNACK behind the last failure on this thread, 1 or more; 0 if there was
+ * none.
+ */
+uint8_t aliot_last_error_connack_code(void);
+
+/**
+ * A stage in a word or two, such as "TCP connect"; "?" for a value that this version does not know.
+ * Static, never NULL.
+ */
+const char *aliot_stage_name(aliot_stage stage);
 
 /**
  * Replaces the process-wide log callback; NULL turns logging off.

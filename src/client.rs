@@ -179,16 +179,22 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], [`ErrorKind::InvalidState`] if stopped or stopping,
+    /// [`ErrorKind::Timeout`], whose cause is what the last attempt failed with, [`ErrorKind::InvalidState`] if stopped or stopping,
     /// [`ErrorKind::Cancelled`] if destroyed meanwhile, [`ErrorKind::WouldDeadlock`].
     pub fn wait_connected(&self, timeout: Duration) -> Result<(), Error> {
-        self.hub.wait(timeout, |device| match device.state() {
+        let waited = self.hub.wait(timeout, |device| match device.state() {
             State::Connected => Ok(true),
             State::Connecting | State::Waiting => Ok(false),
             State::Stopped | State::Stopping => {
                 let text = "the client is stopped: start it first";
                 Err(Error::new(ErrorKind::InvalidState, Stage::State, text))
             }
+        });
+        waited.map_err(|error| {
+            let core = self.hub.lock();
+            let cause = core.device.last_failure().cloned();
+            let cause = cause.filter(|_| error.kind() == ErrorKind::Timeout);
+            error.caused_by(cause)
         })
     }
 

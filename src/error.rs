@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+mod hint;
+
 /// Part of the way from a call to the platform in which something failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stage {
@@ -129,6 +131,41 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 30] = [
+        Self::InvalidArgument,
+        Self::InvalidState,
+        Self::OutboxFull,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::WouldDeadlock,
+        Self::Expired,
+        Self::Dropped,
+        Self::Closing,
+        Self::Dns,
+        Self::Network,
+        Self::ConnectTimeout,
+        Self::ClosedByPeer,
+        Self::TlsConfig,
+        Self::TlsHandshake,
+        Self::TlsCertificate,
+        Self::Protocol,
+        Self::KeepAliveTimeout,
+        Self::BadCredentials,
+        Self::BadClientId,
+        Self::ServerUnavailable,
+        Self::NotAuthorized,
+        Self::UnsupportedProtocol,
+        Self::SubscriptionRefused,
+        Self::TakenOver,
+        Self::InboxOverflow,
+        Self::RegistrationRefused,
+        Self::RegistrationMalformed,
+        Self::Internal,
+        Self::NoResources,
+    ];
+
     /// Whether the same operation may succeed later without a change by the application.
     pub fn is_retryable(self) -> bool {
         match self {
@@ -180,7 +217,13 @@ pub struct Error {
     stage: Stage,
     context: String,
     os_error: Option<i32>,
+    connack: Option<u8>,
+    tls: Option<Box<str>>,
+    cause: Option<Box<Error>>,
 }
+
+/// Longest [`Error::tls_detail`] in bytes: the peer has a say in it.
+const TLS_DETAIL_LEN: usize = 256;
 
 impl Error {
     /// `context` says in lower case, without a full stop, what failed and why; it must not contain
@@ -191,6 +234,9 @@ impl Error {
             stage,
             context: context.into(),
             os_error: None,
+            connack: None,
+            tls: None,
+            cause: None,
         }
     }
 
@@ -210,19 +256,58 @@ impl Error {
         self
     }
 
+    /// Adds the return code of the CONNACK that refused the connection.
+    #[must_use]
+    pub(crate) fn with_connack(mut self, code: u8) -> Self {
+        self.connack = Some(code);
+        self
+    }
+
+    /// Adds what the TLS implementation itself calls the failure.
+    #[must_use]
+    pub(crate) fn with_tls_detail(mut self, detail: &impl fmt::Display) -> Self {
+        let mut text = detail.to_string();
+        text.truncate(text.floor_char_boundary(TLS_DETAIL_LEN));
+        self.tls = Some(text.into());
+        self
+    }
+
+    /// Adds the failure behind this one.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, cause: Option<Self>) -> Self {
+        self.cause = cause.map(Box::new);
+        self
+    }
+
+    /// The failure behind this one, or this one.
+    fn root(&self) -> &Self {
+        self.cause.as_deref().map_or(self, Self::root)
+    }
+
     /// What to branch on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Where it happened.
+    /// Where it happened; where the failure behind it happened, if there is one.
     pub fn stage(&self) -> Stage {
-        self.stage
+        self.root().stage
     }
 
     /// The operating system's error number, if the failure came from there.
     pub fn os_error(&self) -> Option<i32> {
-        self.os_error
+        self.root().os_error
+    }
+
+    /// The return code of the CONNACK that refused the connection, if that is what happened.
+    pub fn connack_code(&self) -> Option<u8> {
+        self.root().connack
+    }
+
+    /// What the TLS implementation itself calls the failure, such as `invalid peer certificate:
+    /// UnknownIssuer`, if the failure came from there. For support, not for branching.
+    pub fn tls_detail(&self) -> Option<&str> {
+        self.root().tls.as_deref()
     }
 }
 
@@ -230,10 +315,19 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.stage {
-            Stage::Argument | Stage::State => f.write_str(&self.context),
-            stage => write!(f, "{}: {}", stage.name(), self.context),
+            Stage::Argument | Stage::State => f.write_str(&self.context)?,
+            stage => write!(f, "{}: {}", stage.name(), self.context)?,
+        }
+        match &self.cause {
+            Some(cause) => write!(f, "; before that, {cause}"),
+            None => Ok(()),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let cause = self.cause.as_deref()?;
+        Some(cause)
+    }
+}

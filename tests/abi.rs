@@ -22,9 +22,14 @@ fn members_stay_where_they_are() {
         offset_of!(aliot_event, will_retry),
         offset_of!(aliot_event, retry_in_ms),
         offset_of!(aliot_event, messages_dropped),
+        offset_of!(aliot_event, stage),
+        offset_of!(aliot_event, os_error),
+        offset_of!(aliot_event, connack_code),
+        offset_of!(aliot_event, hint),
+        offset_of!(aliot_event, tls_detail),
         size_of::<aliot_event>(),
     ];
-    assert_eq!(event, [0, 4, 8, 16, 17, 20, 24, 32]);
+    assert_eq!(event, [0, 4, 8, 16, 17, 20, 24, 32, 36, 40, 48, 56, 64]);
     let message = [
         offset_of!(aliot_message, topic),
         offset_of!(aliot_message, payload),
@@ -40,9 +45,11 @@ fn members_stay_where_they_are() {
         offset_of!(aliot_completion, result),
         offset_of!(aliot_completion, text),
         offset_of!(aliot_completion, granted_qos),
+        offset_of!(aliot_completion, stage),
+        offset_of!(aliot_completion, hint),
         size_of::<aliot_completion>(),
     ];
-    assert_eq!(completion, [0, 8, 16, 24, 32]);
+    assert_eq!(completion, [0, 8, 16, 24, 28, 32, 40]);
     let record = [
         offset_of!(aliot_log_record, level),
         offset_of!(aliot_log_record, target),

@@ -21,7 +21,7 @@ pub(super) fn inner(error: &io::Error) -> Option<&rustls::Error> {
 /// Why the handshake with a server, whose certificate had to be good for `name`, failed.
 pub(super) fn in_handshake(error: &io::Error, name: &str, trust: &Trust) -> Error {
     if let Some(error) = inner(error) {
-        return from_rustls(error, name, trust);
+        return from_rustls(error, name, trust).with_tls_detail(error);
     }
     let (kind, text) = match error.kind() {
         io::ErrorKind::UnexpectedEof => (
@@ -40,7 +40,7 @@ pub(super) fn in_handshake(error: &io::Error, name: &str, trust: &Trust) -> Erro
 
 /// A TLS failure on a connection that had been established.
 pub(super) fn after_handshake(error: &rustls::Error) -> Error {
-    match error {
+    let failure = match error {
         // A server of TLS 1.3 that refuses the client does so after the client's last word.
         rustls::Error::AlertReceived(alert) => handshake(alert_text(*alert)),
         error => Error::new(
@@ -48,7 +48,8 @@ pub(super) fn after_handshake(error: &rustls::Error) -> Error {
             Stage::Tls,
             format!("the encrypted stream broke: {error}"),
         ),
-    }
+    };
+    failure.with_tls_detail(error)
 }
 
 fn from_rustls(error: &rustls::Error, name: &str, trust: &Trust) -> Error {

@@ -13,9 +13,9 @@ use super::failure::code_of;
 use super::guard::guard;
 use super::result::aliot_result;
 use super::text::CText;
-use super::types::{aliot_client, aliot_qos};
+use super::types::{aliot_client, aliot_qos, aliot_stage};
 use crate::{
-    Completion, CompletionHandler, Event, EventHandler, EventKind, Message, MessageHandler,
+    Completion, CompletionHandler, Error, Event, EventHandler, EventKind, Message, MessageHandler,
 };
 
 /// Sets the callback that receives the client's events; NULL removes it.
@@ -42,9 +42,9 @@ pub unsafe extern "C" fn aliot_client_set_event_callback(
             move || -> EventHandler {
                 // SAFETY: the contract of this function. From here on the library owns the data.
                 let userdata = unsafe { UserData::new(userdata, release) };
-                let (client, mut text) = (client.addr(), CText::new(""));
+                let (client, mut texts) = (client.addr(), Texts::default());
                 Box::new(move |event: &Event| {
-                    let event = event_for_c(event, &mut text);
+                    let event = event_for_c(event, &mut texts);
                     let client = without_provenance_mut(client);
                     // SAFETY: the callback's contract; the event lives until it returns.
                     unsafe { on_event(client, &raw const event, userdata.as_ptr()) }
@@ -79,9 +79,9 @@ pub unsafe extern "C" fn aliot_client_set_completion_callback(
             move || -> CompletionHandler {
                 // SAFETY: the contract of this function. From here on the library owns the data.
                 let userdata = unsafe { UserData::new(userdata, release) };
-                let (client, mut text) = (client.addr(), CText::new(""));
+                let (client, mut texts) = (client.addr(), Texts::default());
                 Box::new(move |completion: &Completion| {
-                    let completion = completion_for_c(completion, &mut text);
+                    let completion = completion_for_c(completion, &mut texts);
                     let client = without_provenance_mut(client);
                     // SAFETY: the callback's contract; the completion lives until it returns.
                     unsafe { on_completion(client, &raw const completion, userdata.as_ptr()) }
@@ -143,9 +143,17 @@ pub(super) unsafe fn message_handler(
     })
 }
 
-/// `text` keeps the event's text while C looks at it.
-fn event_for_c(event: &Event, text: &mut CText) -> aliot_event {
+/// The texts of an event or a completion while C looks at them.
+#[derive(Default)]
+struct Texts {
+    text: CText,
+    hint: CText,
+    tls_detail: CText,
+}
+
+fn event_for_c(event: &Event, texts: &mut Texts) -> aliot_event {
     let retry_in = event.retry_in.map_or(0, |delay| delay.as_millis());
+    let error = event.error.as_ref();
     aliot_event {
         kind: match event.kind {
             EventKind::Connecting => aliot_event_kind::Connecting,
@@ -157,29 +165,36 @@ fn event_for_c(event: &Event, text: &mut CText) -> aliot_event {
             EventKind::MessagesDropped => aliot_event_kind::MessagesDropped,
             EventKind::SubscriptionLost => aliot_event_kind::SubscriptionLost,
         },
-        reason: match &event.error {
-            Some(error) => code_of(error.kind()),
-            None => aliot_result::Ok,
-        },
-        text: text.set(&event.text),
+        reason: error.map_or(aliot_result::Ok, |error| code_of(error.kind())),
+        text: texts.text.set(&event.text),
         session_present: event.session_present,
         will_retry: event.retry_in.is_some(),
         retry_in_ms: u32::try_from(retry_in).unwrap_or(u32::MAX),
         messages_dropped: event.dropped,
+        stage: error.map_or(aliot_stage::None, |error| error.stage().into()),
+        os_error: error.and_then(Error::os_error).unwrap_or(0),
+        connack_code: error.and_then(Error::connack_code).unwrap_or(0),
+        hint: texts.hint.set(error.and_then(Error::hint).unwrap_or("")),
+        tls_detail: {
+            let detail = error.and_then(Error::tls_detail);
+            texts.tls_detail.set(detail.unwrap_or(""))
+        },
     }
 }
 
-/// `text` keeps the completion's text while C looks at it.
-fn completion_for_c(completion: &Completion, text: &mut CText) -> aliot_completion {
+fn completion_for_c(completion: &Completion, texts: &mut Texts) -> aliot_completion {
     let (result, text, granted) = match &completion.result {
-        Ok(granted) => (aliot_result::Ok, text.set(""), *granted),
-        Err(error) => (code_of(error.kind()), text.set(&error.to_string()), None),
+        Ok(granted) => (aliot_result::Ok, String::new(), *granted),
+        Err(error) => (code_of(error.kind()), error.to_string(), None),
     };
+    let (text, error) = (texts.text.set(&text), completion.result.as_ref().err());
     aliot_completion {
         token: completion.token.get(),
         result,
         text,
         granted_qos: granted.map_or(aliot_qos::AtMostOnce, Into::into),
+        stage: error.map_or(aliot_stage::None, |error| error.stage().into()),
+        hint: texts.hint.set(error.and_then(Error::hint).unwrap_or("")),
     }
 }
 

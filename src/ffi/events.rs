@@ -2,10 +2,10 @@
 //!
 //! The library allocates these structures and may append members in a compatible release.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 use super::result::aliot_result;
-use super::types::{aliot_client, aliot_log_level, aliot_qos, aliot_token};
+use super::types::{aliot_client, aliot_log_level, aliot_qos, aliot_stage, aliot_token};
 
 /// What happened to the connection.
 ///
@@ -53,6 +53,17 @@ pub struct aliot_event {
     pub retry_in_ms: u32,
     /// MESSAGES_DROPPED: how many.
     pub messages_dropped: u64,
+    /// Where it failed, if reason is not ALIOT_RESULT_OK; else ALIOT_STAGE_NONE.
+    pub stage: aliot_stage,
+    /// The operating system's error number, such as ECONNREFUSED; 0 if there is none.
+    pub os_error: c_int,
+    /// The return code of the CONNACK that refused the connection; 0 if there was none.
+    pub connack_code: u8,
+    /// What usually causes this and what mends it, in the platform's terms; never NULL, may be
+    /// empty.
+    pub hint: *const c_char,
+    /// What the TLS implementation itself calls the failure, for support; never NULL.
+    pub tls_detail: *const c_char,
 }
 
 /// A message from the platform. The library allocates it and may append members: read it, never
@@ -85,6 +96,11 @@ pub struct aliot_completion {
     pub text: *const c_char,
     /// Subscriptions: what the platform granted, which may be less than was asked for.
     pub granted_qos: aliot_qos,
+    /// Where it failed; ALIOT_STAGE_NONE for ALIOT_RESULT_OK.
+    pub stage: aliot_stage,
+    /// What usually causes this and what mends it, in the platform's terms; never NULL, may be
+    /// empty.
+    pub hint: *const c_char,
 }
 
 /// One line of the log. The library allocates it and may append members: read it, never copy it by

@@ -4,25 +4,57 @@ use std::cell::RefCell;
 use std::fmt;
 
 use super::result::aliot_result;
+use super::types::aliot_stage;
 use crate::error::{Error, ErrorKind, Stage};
 
 thread_local! {
-    static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
+    static LAST_ERROR: RefCell<Explanation> = const { RefCell::new(Explanation::NONE) };
+}
+
+/// What there is to say about a failure besides its code.
+#[derive(Clone)]
+pub(super) struct Explanation {
+    pub(super) message: String,
+    pub(super) stage: aliot_stage,
+    pub(super) os_error: i32,
+    pub(super) connack_code: u8,
+    pub(super) hint: &'static str,
+}
+
+impl Explanation {
+    /// Of a success.
+    const NONE: Self = Self {
+        message: String::new(),
+        stage: aliot_stage::None,
+        os_error: 0,
+        connack_code: 0,
+        hint: "",
+    };
 }
 
 /// Why an exported function did not do what it was asked.
 pub(super) struct Failure {
     code: aliot_result,
-    message: String,
+    explanation: Explanation,
+}
+
+/// Of a failure that only this layer knows.
+fn at_the_boundary(code: aliot_result, message: String) -> Failure {
+    let stage = aliot_stage::Argument;
+    Failure {
+        code,
+        explanation: Explanation {
+            message,
+            stage,
+            ..Explanation::NONE
+        },
+    }
 }
 
 impl Failure {
     /// `name` is the argument that must not be NULL.
     pub(super) fn null(name: &str) -> Self {
-        Self {
-            code: aliot_result::NullPointer,
-            message: format!("{name} is NULL"),
-        }
+        at_the_boundary(aliot_result::NullPointer, format!("{name} is NULL"))
     }
 
     /// `name` is the argument; `problem` says its value and what is allowed.
@@ -32,26 +64,23 @@ impl Failure {
 
     /// `name` is text whose first `valid` bytes are UTF-8 and the next is not.
     pub(super) fn not_utf8(name: &str, valid: usize) -> Self {
-        Self {
-            code: aliot_result::InvalidUtf8,
-            message: format!("{name} is not UTF-8 at byte {valid}"),
-        }
+        at_the_boundary(
+            aliot_result::InvalidUtf8,
+            format!("{name} is not UTF-8 at byte {valid}"),
+        )
     }
 
     /// No live object has the handle.
     pub(super) fn bad_handle(message: String) -> Self {
-        Self {
-            code: aliot_result::BadHandle,
-            message,
-        }
+        at_the_boundary(aliot_result::BadHandle, message)
     }
 
     /// `buffer` has `capacity` bytes, and `needed` with the NUL would do.
     pub(super) fn too_small(capacity: usize, needed: usize) -> Self {
-        Self {
-            code: aliot_result::BufferTooSmall,
-            message: format!("capacity is {capacity}: {needed} bytes are needed"),
-        }
+        at_the_boundary(
+            aliot_result::BufferTooSmall,
+            format!("capacity is {capacity}: {needed} bytes are needed"),
+        )
     }
 
     /// A defect of the library.
@@ -64,26 +93,38 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
             code: code_of(error.kind()),
-            message: error.to_string(),
+            explanation: Explanation {
+                message: error.to_string(),
+                stage: error.stage().into(),
+                os_error: error.os_error().unwrap_or(0),
+                connack_code: error.connack_code().unwrap_or(0),
+                hint: error.hint().unwrap_or_default(),
+            },
         }
     }
 }
 
 /// Turns the outcome of a call into its code. The only writer of the last error.
 pub(super) fn report(outcome: Result<(), Failure>) -> aliot_result {
-    let (code, message) = match outcome {
-        Ok(()) => (aliot_result::Ok, String::new()),
-        Err(failure) => (failure.code, failure.message),
+    let (code, explanation) = match outcome {
+        Ok(()) => (aliot_result::Ok, Explanation::NONE),
+        Err(failure) => (failure.code, failure.explanation),
     };
     // Fails only while the thread is being torn down: then nobody is left to ask.
-    let _ = LAST_ERROR.try_with(|last| last.replace(message));
+    let _ = LAST_ERROR.try_with(|last| last.replace(explanation));
     code
 }
 
 /// Shows `read` the last error of this thread.
 pub(super) fn last_error<T>(read: impl FnOnce(&str) -> T) -> T {
-    let text = LAST_ERROR.try_with(|last| last.borrow().clone());
-    read(text.as_deref().unwrap_or_default())
+    read(&explanation().message)
+}
+
+/// All about the last error of this thread.
+pub(super) fn explanation() -> Explanation {
+    LAST_ERROR
+        .try_with(|last| last.borrow().clone())
+        .unwrap_or(Explanation::NONE)
 }
 
 /// The code of the header for each kind of error.

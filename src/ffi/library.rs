@@ -1,11 +1,11 @@
 //! The library itself: version, result codes, the last error.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 
-use super::failure::last_error;
+use super::failure::{explanation, last_error};
 use super::ptr::Buffer;
 use super::result::aliot_result;
-use super::types::aliot_result_raw;
+use super::types::{aliot_result_raw, aliot_stage, aliot_stage_raw};
 
 /// Version of the running library, laid out as ALIOT_VERSION_NUMBER.
 #[unsafe(no_mangle)]
@@ -70,6 +70,52 @@ pub unsafe extern "C" fn aliot_last_error(buffer: *mut c_char, capacity: usize) 
         buffer.fill_what_fits(text);
         text.len()
     })
+}
+
+/// What usually causes the last failure on this thread and what mends it, in the platform's terms;
+/// empty where aliot_last_error says all there is.
+///
+/// For a person, not for branching. Everything else is as with aliot_last_error.
+///
+/// # Safety
+///
+/// `buffer` must be NULL or have room for `capacity` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_last_error_hint(buffer: *mut c_char, capacity: usize) -> usize {
+    // SAFETY: the contract of this function.
+    let buffer = unsafe { Buffer::new(buffer, capacity) };
+    let hint = explanation().hint;
+    buffer.fill_what_fits(hint);
+    hint.len()
+}
+
+/// Where the last failure on this thread happened; ALIOT_STAGE_NONE after success.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_last_error_stage() -> aliot_stage {
+    explanation().stage
+}
+
+/// The operating system's number of the last failure on this thread, such as ECONNREFUSED; 0 if it
+/// did not come from there.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_last_error_os_error() -> c_int {
+    explanation().os_error
+}
+
+/// The return code of the CONNACK behind the last failure on this thread, 1 or more; 0 if there was
+/// none.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_last_error_connack_code() -> u8 {
+    explanation().connack_code
+}
+
+/// A stage in a word or two, such as "TCP connect"; "?" for a value that this version does not know.
+/// Static, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_stage_name(stage: aliot_stage_raw) -> *const c_char {
+    aliot_stage::from_number(stage)
+        .map_or(c"?", aliot_stage::name)
+        .as_ptr()
 }
 
 /// A version component, at compile time.

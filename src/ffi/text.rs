@@ -7,6 +7,12 @@ use zeroize::Zeroizing;
 /// A NUL-terminated text. Its memory is overwritten when it is dropped, because it may be a secret.
 pub(super) struct CText(Zeroizing<Vec<u8>>);
 
+impl Default for CText {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
 impl CText {
     pub(super) fn new(text: &str) -> Self {
         let mut owned = Self(Zeroizing::new(Vec::with_capacity(text.len() + 1)));

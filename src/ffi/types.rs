@@ -3,9 +3,13 @@
 //! An enum that C passes in is a raw number here, because an unknown number must not become a Rust
 //! enum; build.rs shows it under the enum's name.
 
+use std::ffi::CStr;
+
 use super::failure::Failure;
 use crate::log::Level;
-use crate::{Counter, Dispatch, HexCase, OutboxPolicy, Qos, SignMethod, State, TakeOverPolicy};
+use crate::{
+    Counter, Dispatch, HexCase, OutboxPolicy, Qos, SignMethod, Stage, State, TakeOverPolicy,
+};
 
 /// The connection: callbacks, topics, messages.
 pub struct aliot_client {
@@ -123,6 +127,76 @@ pub enum aliot_state {
     Stopping = 4,
 }
 
+/// How far on the way from a call to the platform a failure happened.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum aliot_stage {
+    /// There was no failure.
+    None = 0,
+    /// The arguments of the call: nothing was done.
+    Argument = 1,
+    /// The state of the object.
+    State = 2,
+    /// Looking up the host's name.
+    Resolve = 3,
+    /// Opening the TCP connection.
+    Tcp = 4,
+    /// The TLS settings, the handshake, or the encrypted stream.
+    Tls = 5,
+    /// The MQTT exchange: CONNECT, CONNACK and every packet after them.
+    Mqtt = 6,
+    /// The session's own rules: deadlines, limits, the end of the client.
+    Session = 7,
+    /// A decision of the platform about this device.
+    Platform = 8,
+    /// The library, or the resources of the process.
+    Library = 9,
+}
+
+impl aliot_stage {
+    /// Every value with its name.
+    const ALL: [(Self, &'static CStr); 10] = [
+        (Self::None, c"none"),
+        (Self::Argument, c"argument"),
+        (Self::State, c"state"),
+        (Self::Resolve, c"name lookup"),
+        (Self::Tcp, c"TCP connect"),
+        (Self::Tls, c"TLS"),
+        (Self::Mqtt, c"MQTT"),
+        (Self::Session, c"session"),
+        (Self::Platform, c"platform"),
+        (Self::Library, c"library"),
+    ];
+
+    /// The value with this number.
+    pub(super) fn from_number(number: aliot_stage_raw) -> Option<Self> {
+        let mut all = Self::ALL.into_iter().map(|(stage, _)| stage);
+        all.find(|stage| *stage as u32 == number)
+    }
+
+    /// In a word or two.
+    pub(super) fn name(self) -> &'static CStr {
+        let named = Self::ALL.into_iter().find(|(stage, _)| *stage == self);
+        named.map_or(c"?", |(_, name)| name)
+    }
+}
+
+impl From<Stage> for aliot_stage {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Argument => Self::Argument,
+            Stage::State => Self::State,
+            Stage::Resolve => Self::Resolve,
+            Stage::Tcp => Self::Tcp,
+            Stage::Tls => Self::Tls,
+            Stage::Mqtt => Self::Mqtt,
+            Stage::Session => Self::Session,
+            Stage::Platform => Self::Platform,
+            Stage::Library => Self::Library,
+        }
+    }
+}
+
 /// What a client counts since it was created, or, for the outbox, holds now.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -167,6 +241,7 @@ pub(super) type aliot_outbox_policy_raw = u32;
 pub(super) type aliot_qos_raw = u32;
 pub(super) type aliot_result_raw = u32;
 pub(super) type aliot_sign_method_raw = u32;
+pub(super) type aliot_stage_raw = u32;
 pub(super) type aliot_take_over_policy_raw = u32;
 
 /// The entry of `table` for the number that C passed as argument `name` of type `aliot_<name>`.

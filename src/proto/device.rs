@@ -118,6 +118,8 @@ pub struct Device<H: Clone> {
     outputs: VecDeque<Output<H>>,
     fallout: Fallout,
     counters: Counters,
+    /// Why there is no connection, for whoever waits for one.
+    last_failure: Option<Error>,
 }
 
 impl<H: Clone> Device<H> {
@@ -142,6 +144,7 @@ impl<H: Clone> Device<H> {
             outputs: VecDeque::new(),
             fallout: Fallout::default(),
             counters: Counters::default(),
+            last_failure: None,
             config,
         }
     }
@@ -370,7 +373,19 @@ impl<H: Clone> Device<H> {
         &mut self.outputs
     }
 
+    /// Why the last attempt failed or the last connection ended, until there is a new one.
+    pub fn last_failure(&self) -> Option<&Error> {
+        self.last_failure.as_ref()
+    }
+
     fn emit(&mut self, event: Event) {
+        match event.kind {
+            EventKind::ConnectFailed | EventKind::Disconnected => {
+                self.last_failure.clone_from(&event.error);
+            }
+            EventKind::Connected | EventKind::Stopped => self.last_failure = None,
+            _ => {}
+        }
         self.outputs.push_back(Output::Event(event));
     }
 

@@ -1,52 +1,9 @@
 /* A connection from start to end, against the simulator that the environment names: over TLS, or
  * in plain text where a checker cannot follow the cipher. */
 
-#include "check.h"
+#include "platform.h"
 
 #include <pthread.h>
-
-enum { PATIENCE_MS = 30000 };
-
-static const char TOPIC[] = "/a1test/device/user/echo";
-
-static const char *environment(const char *name)
-{
-    const char *value = getenv(name);
-    CHECK(value != NULL);
-    return value;
-}
-
-static aliot_config *session_config(void)
-{
-    aliot_identity *identity = NULL;
-    aliot_endpoint *endpoint = NULL;
-    aliot_config *config = NULL;
-    bool tls = strcmp(environment("SIM_TRANSPORT"), "tls") == 0;
-    uint16_t port = (uint16_t)atoi(environment(tls ? "SIM_TLS_PORT" : "SIM_TCP_PORT"));
-    CHECK_OK(aliot_identity_create("a1test", "device", "canary-device-secret", &identity));
-    CHECK_OK(aliot_endpoint_create_for_host("localhost", port, &endpoint));
-    if (tls) {
-        CHECK_OK(aliot_endpoint_set_ca_file(endpoint, environment("SIM_CA_FILE")));
-    } else {
-        CHECK_OK(aliot_endpoint_set_dangerous_plaintext(endpoint));
-    }
-    CHECK_OK(aliot_config_create(identity, endpoint, &config));
-    CHECK_OK(aliot_config_use_private_profile(config));
-    CHECK_OK(aliot_config_set_connects_per_minute(config, 0));
-    CHECK_OK(aliot_config_set_reconnect_ms(config, 5, 50));
-    aliot_endpoint_destroy(endpoint);
-    aliot_identity_destroy(identity);
-    return config;
-}
-
-static aliot_client *session_client(void)
-{
-    aliot_config *config = session_config();
-    aliot_client *client = NULL;
-    CHECK_OK(aliot_client_create(config, &client));
-    aliot_config_destroy(config);
-    return client;
-}
 
 /* What the callbacks have seen. One lock for all: the counts are small. */
 typedef struct probe {
@@ -136,7 +93,7 @@ static void watch(aliot_client *client, probe *p)
 static void messages_go_there_and_back(void)
 {
     probe p;
-    aliot_client *client = session_client();
+    aliot_client *client = platform_client();
     static char payload[262144];
     size_t sizes[] = {0, 1, 1000, 70000, sizeof payload};
     size_t total = 0;
@@ -166,7 +123,7 @@ static void messages_go_there_and_back(void)
 static void an_unsubscribed_handler_is_released_once(void)
 {
     probe p;
-    aliot_client *client = session_client();
+    aliot_client *client = platform_client();
     probe_init(&p);
     watch(client, &p);
     CHECK_OK(aliot_client_start(client));
@@ -180,7 +137,7 @@ static void an_unsubscribed_handler_is_released_once(void)
 static void a_message_callback_may_destroy_its_client(void)
 {
     probe p;
-    aliot_client *client = session_client();
+    aliot_client *client = platform_client();
     probe_init(&p);
     p.destroy_on_message = true;
     watch(client, &p);
@@ -196,7 +153,7 @@ static void a_message_callback_may_destroy_its_client(void)
 static void an_event_callback_may_destroy_its_client(void)
 {
     probe p;
-    aliot_client *client = session_client();
+    aliot_client *client = platform_client();
     probe_init(&p);
     p.destroy_on_event = true;
     watch(client, &p);
@@ -210,7 +167,7 @@ static void an_event_callback_may_destroy_its_client(void)
 static void a_completion_callback_may_destroy_its_client(void)
 {
     probe p;
-    aliot_client *client = session_client();
+    aliot_client *client = platform_client();
     probe_init(&p);
     p.destroy_on_completion = true;
     watch(client, &p);
@@ -226,7 +183,7 @@ static void nothing_runs_after_destroy_has_returned(void)
 {
     for (int round = 0; round < 20; round++) {
         probe *p = malloc(sizeof *p);
-        aliot_client *client = session_client();
+        aliot_client *client = platform_client();
         CHECK(p != NULL);
         probe_init(p);
         watch(client, p);
@@ -262,7 +219,7 @@ static void on_polled_event(aliot_client *client, const aliot_event *event, void
 static void a_poll_runtime_calls_back_only_inside_poll(void)
 {
     aliot_runtime *runtime = NULL;
-    aliot_config *config = session_config();
+    aliot_config *config = platform_config();
     aliot_client *client = NULL;
     size_t count = 0;
     poller = pthread_self();

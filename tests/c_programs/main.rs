@@ -1,56 +1,104 @@
-//! Builds every program of `tests/c` as an application would, and runs it: alone and under
-//! valgrind. Those that want a platform get a simulator of their own.
+//! Builds every program of `tests/c` as an application would, and runs it: alone, under valgrind
+//! and with the address sanitizer. Those that want a platform get a simulator of their own.
 
 #![cfg(target_os = "linux")]
 
+mod coverage;
 mod examples;
+mod results;
 mod toolbox;
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use aliot_sim::{Options, Sim};
 
 use toolbox::{
-    build, check, check_loaded_library, has_valgrind, installed_library, sources, valgrind,
+    ADDRESS_SANITIZER, build, build_with, check, check_loaded_library, has_address_sanitizer,
+    has_valgrind, installed_library, sources, valgrind,
 };
 
 #[test]
 fn c_programs_do_what_they_promise() {
+    for_each_program(|source, library| {
+        for optimisation in ["-O0", "-O2"] {
+            let program = build(source, library, optimisation);
+            check_loaded_library(&program, library);
+            check(
+                source,
+                "alone",
+                &run("alone", Command::new(&program), "tls"),
+            );
+        }
+    });
+}
+
+#[test]
+fn c_programs_neither_leak_nor_touch_what_is_not_theirs() {
+    if !has_valgrind() {
+        return;
+    }
+    for_each_program(|source, library| {
+        let program = build(source, library, "-O0");
+        let output = run("valgrind", valgrind(&program, &[]), "tcp");
+        check(source, "under valgrind", &output);
+        // valgrind cannot follow ring's assembly: it takes whatever was decrypted for
+        // uninitialised. Everything else it finds still counts.
+        let output = run(
+            "valgrind",
+            valgrind(&program, &["--undef-value-errors=no"]),
+            "tls",
+        );
+        check(source, "under valgrind, over TLS", &output);
+    });
+}
+
+#[test]
+fn c_programs_are_clean_with_the_address_sanitizer() {
+    if !has_address_sanitizer() {
+        return;
+    }
+    for_each_program(|source, library| {
+        let program = build_with(source, library, &ADDRESS_SANITIZER, "asan");
+        let mut command = Command::new(&program);
+        command.env(
+            "ASAN_OPTIONS",
+            "detect_stack_use_after_return=1:strict_string_checks=1",
+        );
+        check(
+            source,
+            "with the sanitizer",
+            &run("sanitizer", command, "tls"),
+        );
+    });
+}
+
+/// `ALIOT_C_PROGRAM=test_session` chooses one.
+fn for_each_program(body: impl Fn(&Path, &Path)) {
     let library = installed_library();
-    let has_valgrind = has_valgrind();
-    let programs = sources("tests/c");
+    let chosen = env::var_os("ALIOT_C_PROGRAM");
+    let mut programs = sources("tests/c");
+    programs.retain(|source| chosen.is_none() || source.file_stem() == chosen.as_deref());
     assert!(!programs.is_empty(), "there is nothing in tests/c");
     for source in programs {
-        for optimisation in ["-O0", "-O2"] {
-            let program = build(&source, &library, optimisation);
-            check_loaded_library(&program, &library);
-            let mut ways = vec![("alone", Command::new(&program), "tls")];
-            if has_valgrind && optimisation == "-O0" {
-                ways.push(("under valgrind", valgrind(&program, &[]), "tcp"));
-                // valgrind cannot follow ring's assembly: it takes whatever was decrypted for
-                // uninitialised. Everything else it finds still counts.
-                let only_addresses = ["--undef-value-errors=no"];
-                let under = valgrind(&program, &only_addresses);
-                ways.push(("under valgrind, over TLS", under, "tls"));
-            }
-            for (how, command, transport) in ways {
-                check(&source, how, &run(command, transport));
-            }
-        }
+        body(&source, &library);
     }
 }
 
-/// Runs a program with a simulator that knows its device. `transport` is what it should use.
-fn run(mut command: Command, transport: &str) -> Output {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("c-programs");
+/// Runs a program with a simulator that knows its devices. `transport` is what it should use; each
+/// `way` has certificates of its own, because the tests run at the same time.
+fn run(way: &str, mut command: Command, transport: &str) -> Output {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("c-programs-{way}"));
     let sim = Sim::start(Options {
         dir: Some(directory),
         control: Some(([127, 0, 0, 1], 0).into()),
         ..Options::default()
     })
     .unwrap();
-    sim.add_device("a1test", "device", "canary-device-secret");
+    for device in ["device", "other"] {
+        sim.add_device("a1test", device, "canary-device-secret");
+    }
     let port = |address: Option<std::net::SocketAddr>| address.unwrap().port().to_string();
     command
         .env("SIM_TRANSPORT", transport)
@@ -58,6 +106,7 @@ fn run(mut command: Command, transport: &str) -> Output {
         .env("SIM_TCP_PORT", port(sim.tcp_addr()))
         .env("SIM_CONTROL_PORT", port(sim.control_addr()))
         .env("SIM_CA_FILE", sim.ca_file().unwrap())
+        .env("ALIOT_LIBRARY", installed_library())
         .output()
         .unwrap()
 }

@@ -41,21 +41,31 @@ pub(crate) fn sources(directory: &str) -> Vec<PathBuf> {
     sources
 }
 
+/// Of the C side alone: the library is the stable one, and its memory is checked by valgrind.
+pub(crate) const ADDRESS_SANITIZER: [&str; 3] =
+    ["-O1", "-fsanitize=address", "-fno-omit-frame-pointer"];
+
 pub(crate) fn build(source: &Path, library: &Path, optimisation: &str) -> PathBuf {
+    build_with(source, library, &[optimisation], optimisation)
+}
+
+/// `mark` keeps the program apart from others of the same source.
+pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: &str) -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bin");
     fs::create_dir_all(&directory).unwrap();
     let name = source.file_stem().unwrap().to_string_lossy();
-    let program = directory.join(format!("{name}{optimisation}"));
+    let program = directory.join(format!("{name}{mark}"));
     let mut rpath = std::ffi::OsString::from("-Wl,-rpath,");
     rpath.push(library.parent().unwrap());
     let output = Command::new("cc")
         .args(WARNINGS)
-        .args(["-g", optimisation, "-DNDEBUG", "-pthread"])
+        .args(["-g", "-DNDEBUG", "-pthread"])
+        .args(options)
         .args(["-I", &format!("{ROOT}/include")])
         .arg(source)
         .arg(library)
         .arg(rpath)
-        .arg("-o")
+        .args(["-ldl", "-o"])
         .arg(&program)
         .output()
         .unwrap_or_else(|error| panic!("cc cannot be run: {error}"));
@@ -105,6 +115,27 @@ pub(crate) fn check(source: &Path, how: &str, output: &Output) {
 /// Past the test harness, which keeps the output of a test that passes to itself.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says so if it is not there, and fails if a program built with it does not contain it.
+pub(crate) fn has_address_sanitizer() -> bool {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let (source, program) = (directory.join("probe.c"), directory.join("probe"));
+    fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let built = Command::new("cc")
+        .args(ADDRESS_SANITIZER)
+        .arg(&source)
+        .arg("-o")
+        .arg(&program)
+        .output();
+    if !built.is_ok_and(|output| output.status.success()) {
+        say("cc has no address sanitizer: the C programs run without it");
+        return false;
+    }
+    let symbols = Command::new("nm").arg(&program).output().unwrap();
+    let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
+    assert!(symbols.contains("__asan_init"), "no sanitizer in {symbols}");
+    true
 }
 
 /// Says so if it is not there.

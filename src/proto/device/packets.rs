@@ -184,9 +184,9 @@ fn refusal(code: u8) -> Error {
         ),
         _ => {
             let text = format!("CONNACK with the unknown return code {code} arrived");
-            return Error::new(ErrorKind::Protocol, Stage::Mqtt, text);
+            return Error::new(ErrorKind::Protocol, Stage::Mqtt, text).with_connack(code);
         }
     };
     let text = format!("CONNACK {code}, {cause}");
-    Error::new(kind, Stage::Platform, text)
+    Error::new(kind, Stage::Platform, text).with_connack(code)
 }

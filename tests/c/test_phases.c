@@ -1,0 +1,301 @@
+/* Destroying a client in every phase of its connection: soon, once, and with nothing left over. */
+#define _GNU_SOURCE
+
+#include "trap.h"
+
+#include <dlfcn.h>
+#include <netdb.h>
+
+enum { ROUNDS = 5, QUEUED = 3, LIMIT_MS = 1000 };
+
+static const char TOPIC[] = "/pk/device/user/t";
+static const aliot_qos Q1 = ALIOT_QOS_AT_LEAST_ONCE;
+
+/* ---- A name server that does not answer ---------------------------------------------------- */
+
+static atomic_bool lookups_hang;
+static atomic_int lookups_begun;
+static atomic_int lookups_ended;
+
+/* In place of the system's, for the library too. */
+int getaddrinfo(const char *restrict node, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict found)
+{
+    int (*system)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = NULL;
+    *(void **)&system = dlsym(RTLD_NEXT, "getaddrinfo");
+    lookups_begun++;
+    while (lookups_hang)
+        check_sleep_ms(1);
+    int result = system(node, service, hints, found);
+    lookups_ended++;
+    return result;
+}
+
+/* ---- What the callbacks see ---------------------------------------------------------------- */
+
+typedef struct probe {
+    atomic_int events[16];
+    atomic_int cancelled;
+    atomic_int releases;
+    atomic_bool block;
+    atomic_int destroy_at; /* an event kind */
+    atomic_bool over;
+} probe;
+
+static void on_event(aliot_client *client, const aliot_event *event, void *userdata)
+{
+    probe *p = userdata;
+    CHECK(!p->over);
+    p->events[event->kind]++;
+    while (p->block)
+        check_sleep_ms(1);
+    if ((int)event->kind == p->destroy_at)
+        aliot_client_destroy(client);
+    CHECK(!p->over);
+}
+
+static void on_completion(aliot_client *client, const aliot_completion *completion, void *userdata)
+{
+    probe *p = userdata;
+    (void)client;
+    CHECK(!p->over);
+    CHECK(completion->result == ALIOT_RESULT_CANCELLED);
+    p->cancelled++;
+}
+
+static void on_release(void *userdata)
+{
+    probe *p = userdata;
+    CHECK(!p->over);
+    p->releases++;
+}
+
+/* ---- The phases ---------------------------------------------------------------------------- */
+
+typedef struct phase {
+    const char *name;
+    trap_mode mode;
+    const char *host;
+    bool plaintext;
+    uint32_t retry_ms;
+    bool (*reached)(aliot_client *client, const trap *t, const probe *p);
+} phase;
+
+static bool is_resolving(aliot_client *client, const trap *t, const probe *p)
+{
+    (void)client, (void)t, (void)p;
+    return lookups_begun > lookups_ended;
+}
+
+/* Connections to the port that wait for the answer to their SYN. */
+static int half_open(uint16_t port)
+{
+    char line[256];
+    int count = 0;
+    FILE *table = fopen("/proc/net/tcp", "r");
+    CHECK(table != NULL);
+    while (fgets(line, sizeof line, table) != NULL) {
+        unsigned remote = 0, state = 0;
+        if (sscanf(line, "%*s %*s %*[0-9A-F]:%x %x", &remote, &state) == 2)
+            count += remote == port && state == 2;
+    }
+    fclose(table);
+    return count;
+}
+
+/* Those of the trap itself, before the client starts. */
+static int half_open_before;
+
+static bool is_connecting(aliot_client *client, const trap *t, const probe *p)
+{
+    (void)client, (void)p;
+    return half_open(t->port) > half_open_before;
+}
+
+static bool is_accepted(aliot_client *client, const trap *t, const probe *p)
+{
+    (void)p;
+    return t->accepted > 0 && aliot_client_state(client) == ALIOT_STATE_CONNECTING;
+}
+
+static bool is_waiting(aliot_client *client, const trap *t, const probe *p)
+{
+    (void)t, (void)p;
+    return aliot_client_state(client) == ALIOT_STATE_WAITING;
+}
+
+static bool is_connected(aliot_client *client, const trap *t, const probe *p)
+{
+    (void)t, (void)p;
+    return aliot_client_state(client) == ALIOT_STATE_CONNECTED;
+}
+
+static bool is_draining(aliot_client *client, const trap *t, const probe *p)
+{
+    if (is_connected(client, t, p))
+        CHECK_OK(aliot_client_stop(client, 60000));
+    return aliot_client_state(client) == ALIOT_STATE_STOPPING;
+}
+
+static const phase PHASES[] = {
+    {"resolving", TRAP_SILENT, "localhost", true, 50, is_resolving},
+    {"connecting", TRAP_FULL, "127.0.0.1", true, 50, is_connecting},
+    {"handshaking", TRAP_SILENT, "127.0.0.1", false, 50, is_accepted},
+    {"waiting for CONNACK", TRAP_SILENT, "127.0.0.1", true, 50, is_accepted},
+    {"waiting to reconnect", TRAP_BROKER, "127.0.0.1", false, 60000, is_waiting},
+    {"connected to a deaf peer", TRAP_DEAF, "127.0.0.1", true, 50, is_connected},
+    {"draining", TRAP_DEAF, "127.0.0.1", true, 50, is_draining},
+};
+
+static long long now_ms(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static aliot_client *client_in(const phase *phase, trap *t, probe *p)
+{
+    aliot_client *client = NULL;
+    aliot_config *config = trap_config(phase->host, t->port, phase->plaintext);
+    CHECK_OK(aliot_config_set_reconnect_ms(config, phase->retry_ms, phase->retry_ms));
+    CHECK_OK(aliot_client_create(config, &client));
+    aliot_config_destroy(config);
+    CHECK_OK(aliot_client_set_event_callback(client, on_event, p, on_release));
+    CHECK_OK(aliot_client_set_completion_callback(client, on_completion, p, on_release));
+    for (int i = 0; i < QUEUED; i++)
+        CHECK_OK(aliot_client_publish(client, TOPIC, "x", 1, Q1, NULL));
+    half_open_before = half_open(t->port);
+    CHECK_OK(aliot_client_start(client));
+    CHECK_EVENTUALLY(phase->reached(client, t, p));
+    return client;
+}
+
+static void *destroy_client(void *client)
+{
+    aliot_client_destroy(client);
+    return NULL;
+}
+
+/* Destroys it on this thread alone, or on two at once; then again. */
+static void destroy_in(const phase *phase, bool two_threads)
+{
+    trap t;
+    probe p = {0};
+    pthread_t other;
+    trap_start(&t, phase->mode);
+    lookups_hang = phase->reached == is_resolving;
+    aliot_client *client = client_in(phase, &t, &p);
+    long long before = now_ms();
+    if (two_threads)
+        CHECK(pthread_create(&other, NULL, destroy_client, client) == 0);
+    aliot_client_destroy(client);
+    if (two_threads)
+        CHECK(pthread_join(other, NULL) == 0);
+    CHECK(now_ms() - before < LIMIT_MS);
+    CHECK(p.cancelled == QUEUED);
+    CHECK(p.releases == 2);
+    p.over = true;
+    aliot_client_destroy(client);
+    CHECK(aliot_client_start(client) == ALIOT_RESULT_BAD_HANDLE);
+    lookups_hang = false;
+    CHECK_EVENTUALLY(lookups_begun == lookups_ended);
+    trap_end(&t);
+}
+
+static void destroy_ends_every_phase_soon(void)
+{
+    for (size_t i = 0; i < sizeof PHASES / sizeof *PHASES; i++) {
+        printf("  %s\n", PHASES[i].name);
+        fflush(stdout);
+        for (int round = 0; round < ROUNDS; round++)
+            destroy_in(&PHASES[i], round % 2 == 1);
+    }
+}
+
+static void an_event_of_any_kind_may_be_the_last(void)
+{
+    const struct {
+        aliot_event_kind kind;
+        trap_mode mode;
+        bool plaintext;
+    } ends[] = {
+        {ALIOT_EVENT_KIND_CONNECTING, TRAP_BROKER, true},
+        {ALIOT_EVENT_KIND_CONNECTED, TRAP_DEAF, true},
+        {ALIOT_EVENT_KIND_CONNECT_FAILED, TRAP_BROKER, false},
+        {ALIOT_EVENT_KIND_DISCONNECTED, TRAP_DEAF, true},
+        {ALIOT_EVENT_KIND_STOPPED, TRAP_DEAF, true},
+    };
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        trap t;
+        probe p = {.destroy_at = (int)ends[i].kind};
+        aliot_client *client = NULL;
+        aliot_config *config;
+        trap_start(&t, ends[i].mode);
+        config = trap_config("127.0.0.1", t.port, ends[i].plaintext);
+        CHECK_OK(aliot_client_create(config, &client));
+        aliot_config_destroy(config);
+        CHECK_OK(aliot_client_set_event_callback(client, on_event, &p, on_release));
+        CHECK_OK(aliot_client_set_completion_callback(client, on_completion, &p, on_release));
+        CHECK_OK(aliot_client_start(client));
+        if (ends[i].kind >= ALIOT_EVENT_KIND_DISCONNECTED) {
+            CHECK_OK(aliot_client_wait_connected(client, 10000));
+            CHECK_OK(aliot_client_stop(client, 0));
+        }
+        CHECK_EVENTUALLY(p.releases == 2);
+        CHECK(p.events[ends[i].kind] == 1);
+        CHECK(aliot_client_start(client) == ALIOT_RESULT_BAD_HANDLE);
+        trap_end(&t);
+    }
+}
+
+static void destroy_waits_for_the_callback_that_runs(void)
+{
+    trap t;
+    probe p = {.block = true};
+    pthread_t other;
+    trap_start(&t, TRAP_DEAF);
+    aliot_client *client = client_in(&PHASES[5], &t, &p);
+    CHECK_EVENTUALLY(p.events[ALIOT_EVENT_KIND_CONNECTING] == 1);
+    CHECK(pthread_create(&other, NULL, destroy_client, client) == 0);
+    CHECK_EVENTUALLY(aliot_client_start(client) == ALIOT_RESULT_BAD_HANDLE);
+    check_sleep_ms(200);
+    CHECK(p.releases == 0);
+    p.block = false;
+    CHECK(pthread_join(other, NULL) == 0);
+    CHECK(p.cancelled == QUEUED);
+    CHECK(p.releases == 2);
+    p.over = true;
+    trap_end(&t);
+}
+
+static void a_full_outbox_is_cancelled_at_once(void)
+{
+    trap t;
+    probe p = {0};
+    static char payload[200000];
+    int queued = QUEUED;
+    trap_start(&t, TRAP_DEAF);
+    aliot_client *client = client_in(&PHASES[5], &t, &p);
+    while (aliot_client_publish(client, TOPIC, payload, sizeof payload, Q1, NULL) ==
+           ALIOT_RESULT_OK)
+        queued++;
+    CHECK(aliot_last_error_stage() != ALIOT_STAGE_NONE);
+    CHECK(queued > QUEUED);
+    long long before = now_ms();
+    aliot_client_destroy(client);
+    CHECK(now_ms() - before < LIMIT_MS);
+    CHECK(p.cancelled == queued);
+    CHECK(p.releases == 2);
+    p.over = true;
+    trap_end(&t);
+}
+
+int main(void)
+{
+    RUN(destroy_ends_every_phase_soon);
+    RUN(an_event_of_any_kind_may_be_the_last);
+    RUN(destroy_waits_for_the_callback_that_runs);
+    RUN(a_full_outbox_is_cancelled_at_once);
+    return 0;
+}

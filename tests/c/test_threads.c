@@ -1,0 +1,245 @@
+/* Many threads on one client, clients destroyed under them, and callbacks that block.
+ *
+ *   ALIOT_LONG=1   the callback blocks for 30 s instead of 3 */
+
+#include "trap.h"
+
+static const aliot_qos Q1 = ALIOT_QOS_AT_LEAST_ONCE;
+static const char TOPIC[] = "/pk/device/user/t";
+
+enum { THREADS = 16, EACH = 250, ROUNDS = 30 };
+
+/* ---- Sixteen threads, one client ----------------------------------------------------------- */
+
+typedef struct worker {
+    pthread_t thread;
+    aliot_client *client;
+    int accepted;
+} worker;
+
+static atomic_int acknowledged;
+static atomic_int cancelled;
+static atomic_int completions;
+
+static void on_completion(aliot_client *client, const aliot_completion *completion, void *userdata)
+{
+    (void)client, (void)userdata;
+    completions++;
+    acknowledged += completion->result == ALIOT_RESULT_OK;
+    cancelled += completion->result == ALIOT_RESULT_CANCELLED;
+}
+
+static void on_message(aliot_client *client, const aliot_message *message, void *userdata)
+{
+    (void)client, (void)message, (void)userdata;
+}
+
+static void reset_counts(void)
+{
+    acknowledged = cancelled = completions = 0;
+}
+
+static void *publish_many(void *argument)
+{
+    worker *w = argument;
+    while (w->accepted < EACH) {
+        aliot_result result = aliot_client_publish(w->client, TOPIC, "x", 1, Q1, NULL);
+        if (result == ALIOT_RESULT_OUTBOX_FULL) {
+            check_sleep_ms(1);
+            continue;
+        }
+        CHECK(result == ALIOT_RESULT_OK);
+        w->accepted++;
+        CHECK(aliot_client_state(w->client) == ALIOT_STATE_CONNECTED);
+        CHECK(aliot_client_counter(w->client, ALIOT_COUNTER_CONNECTS) == 1);
+    }
+    return NULL;
+}
+
+static void sixteen_threads_publish_and_all_is_acknowledged_once(void)
+{
+    trap t;
+    aliot_client *client = NULL;
+    worker workers[THREADS];
+    reset_counts();
+    trap_start(&t, TRAP_BROKER);
+    aliot_config *config = trap_config("127.0.0.1", t.port, true);
+    CHECK_OK(aliot_client_create(config, &client));
+    aliot_config_destroy(config);
+    CHECK_OK(aliot_client_set_completion_callback(client, on_completion, NULL, NULL));
+    CHECK_OK(aliot_client_start(client));
+    CHECK_OK(aliot_client_wait_connected(client, 10000));
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (worker){.client = client};
+        CHECK(pthread_create(&workers[i].thread, NULL, publish_many, &workers[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(workers[i].thread, NULL) == 0);
+    CHECK_OK(aliot_client_wait_flushed(client, 30000));
+    CHECK_EVENTUALLY(completions == THREADS * EACH);
+    CHECK(acknowledged == THREADS * EACH);
+    CHECK(t.packets[3] == THREADS * EACH);
+    aliot_client_destroy(client);
+    CHECK(completions == THREADS * EACH);
+    trap_end(&t);
+}
+
+/* ---- Destroy at random --------------------------------------------------------------------- */
+
+/* Any call on a client that may go at any moment. */
+static void *use_until_gone(void *argument)
+{
+    worker *w = argument;
+    for (unsigned step = 0;; step++) {
+        aliot_result result = ALIOT_RESULT_OK;
+        switch (step % 6) {
+        case 0:
+            result = aliot_client_publish(w->client, TOPIC, "x", 1, Q1, NULL);
+            w->accepted += result == ALIOT_RESULT_OK;
+            break;
+        case 1:
+            result = aliot_client_subscribe(w->client, TOPIC, Q1, on_message, NULL, NULL, NULL);
+            w->accepted += result == ALIOT_RESULT_OK;
+            break;
+        case 2:
+            result = aliot_client_unsubscribe(w->client, TOPIC, NULL);
+            w->accepted += result == ALIOT_RESULT_OK;
+            break;
+        case 3:
+            result = aliot_client_wait_flushed(w->client, 1);
+            break;
+        case 4:
+            result = aliot_client_wait_connected(w->client, 1);
+            break;
+        default:
+            result = aliot_client_retry_now(w->client);
+            break;
+        }
+        if (result == ALIOT_RESULT_BAD_HANDLE || result == ALIOT_RESULT_CANCELLED)
+            return NULL;
+        CHECK(result == ALIOT_RESULT_OK || result == ALIOT_RESULT_OUTBOX_FULL ||
+              result == ALIOT_RESULT_TIMEOUT);
+    }
+}
+
+static void a_client_may_go_while_sixteen_threads_use_it(void)
+{
+    trap t;
+    trap_start(&t, TRAP_BROKER);
+    for (int round = 0; round < ROUNDS; round++) {
+        aliot_client *client = NULL;
+        worker workers[THREADS];
+        int accepted = 0;
+        reset_counts();
+        aliot_config *config = trap_config("127.0.0.1", t.port, true);
+        CHECK_OK(aliot_client_create(config, &client));
+        aliot_config_destroy(config);
+        CHECK_OK(aliot_client_set_completion_callback(client, on_completion, NULL, NULL));
+        CHECK_OK(aliot_client_start(client));
+        for (int i = 0; i < THREADS; i++) {
+            workers[i] = (worker){.client = client};
+            CHECK(pthread_create(&workers[i].thread, NULL, use_until_gone, &workers[i]) == 0);
+        }
+        check_sleep_ms(round % 7);
+        aliot_client_destroy(client);
+        for (int i = 0; i < THREADS; i++) {
+            CHECK(pthread_join(workers[i].thread, NULL) == 0);
+            accepted += workers[i].accepted;
+        }
+        CHECK_EVENTUALLY(completions == accepted);
+        CHECK(acknowledged + cancelled == accepted);
+    }
+    trap_end(&t);
+}
+
+/* ---- A callback that blocks ---------------------------------------------------------------- */
+
+static atomic_bool block;
+static atomic_bool blocked;
+static atomic_int disconnections;
+
+static void on_event_block(aliot_client *client, const aliot_event *event, void *userdata)
+{
+    (void)client, (void)userdata;
+    disconnections += event->kind == ALIOT_EVENT_KIND_DISCONNECTED;
+    if (event->kind == ALIOT_EVENT_KIND_CONNECTED) {
+        while (block) {
+            blocked = true;
+            check_sleep_ms(1);
+        }
+    }
+}
+
+static aliot_client *started(uint16_t port, aliot_runtime *runtime, aliot_event_cb on_event)
+{
+    aliot_client *client = NULL;
+    aliot_config *config = trap_config("127.0.0.1", port, true);
+    CHECK_OK(aliot_config_set_keep_alive_s(config, 1));
+    CHECK_OK(aliot_config_set_ping_timeout_ms(config, 2000));
+    if (runtime != NULL)
+        CHECK_OK(aliot_client_create_on_runtime(config, runtime, &client));
+    else
+        CHECK_OK(aliot_client_create(config, &client));
+    aliot_config_destroy(config);
+    CHECK_OK(aliot_client_set_event_callback(client, on_event, NULL, NULL));
+    CHECK_OK(aliot_client_set_completion_callback(client, on_completion, NULL, NULL));
+    CHECK_OK(aliot_client_start(client));
+    return client;
+}
+
+static void on_event_count(aliot_client *client, const aliot_event *event, void *userdata)
+{
+    (void)client, (void)userdata;
+    disconnections += event->kind == ALIOT_EVENT_KIND_DISCONNECTED;
+}
+
+/* Pings of all clients go on, so does sending; another runtime's callbacks do not wait. */
+static void a_callback_that_blocks_holds_up_nothing_but_callbacks(void)
+{
+    trap blocked_peer, neighbour_peer, stranger_peer;
+    aliot_runtime *runtime = NULL;
+    const int seconds = getenv("ALIOT_LONG") != NULL ? 30 : 3;
+    reset_counts();
+    block = true;
+    trap_start(&blocked_peer, TRAP_BROKER);
+    trap_start(&neighbour_peer, TRAP_BROKER);
+    trap_start(&stranger_peer, TRAP_BROKER);
+    CHECK_OK(aliot_runtime_create(ALIOT_DISPATCH_THREAD, &runtime));
+    aliot_client *client = started(blocked_peer.port, NULL, on_event_block);
+    CHECK_EVENTUALLY(blocked);
+    aliot_client *neighbour = started(neighbour_peer.port, NULL, on_event_count);
+    aliot_client *stranger = started(stranger_peer.port, runtime, on_event_count);
+    CHECK_OK(aliot_client_wait_connected(neighbour, 10000));
+    CHECK_OK(aliot_client_wait_connected(stranger, 10000));
+    CHECK_OK(aliot_client_publish(client, TOPIC, "x", 1, Q1, NULL));
+    CHECK_OK(aliot_client_publish(neighbour, TOPIC, "x", 1, Q1, NULL));
+    CHECK_OK(aliot_client_wait_flushed(client, 10000));
+    CHECK_OK(aliot_client_wait_flushed(neighbour, 10000));
+    CHECK(completions == 0);
+    CHECK_OK(aliot_client_publish(stranger, TOPIC, "x", 1, Q1, NULL));
+    CHECK_EVENTUALLY(completions == 1);
+    check_sleep_ms(seconds * 1000);
+    for (trap *t = &blocked_peer; t != NULL; t = t == &blocked_peer ? &neighbour_peer : NULL) {
+        CHECK(t->packets[12] >= seconds - 1);
+        CHECK(t->accepted == 1);
+    }
+    CHECK(aliot_client_state(client) == ALIOT_STATE_CONNECTED);
+    CHECK(disconnections == 0);
+    block = false;
+    CHECK_EVENTUALLY(completions == 3);
+    aliot_client_destroy(client);
+    aliot_client_destroy(neighbour);
+    aliot_client_destroy(stranger);
+    aliot_runtime_destroy(runtime);
+    trap_end(&blocked_peer);
+    trap_end(&neighbour_peer);
+    trap_end(&stranger_peer);
+}
+
+int main(void)
+{
+    RUN(sixteen_threads_publish_and_all_is_acknowledged_once);
+    RUN(a_client_may_go_while_sixteen_threads_use_it);
+    RUN(a_callback_that_blocks_holds_up_nothing_but_callbacks);
+    return 0;
+}
