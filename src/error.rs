@@ -133,7 +133,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Every kind.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::InvalidArgument,
         Self::InvalidState,
         Self::OutboxFull,
@@ -162,6 +162,13 @@ impl ErrorKind {
         Self::InboxOverflow,
         Self::RegistrationRefused,
         Self::RegistrationMalformed,
+        Self::RegistrationUnanswered,
+        Self::RegistrationNotStored,
+        Self::Proxy,
+        Self::FileNotFound,
+        Self::FileAccess,
+        Self::FileExposed,
+        Self::FileDamaged,
         Self::Internal,
         Self::NoResources,
     ];

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -15,10 +16,13 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::expiry::{self, Notice};
 use super::link::Link;
+use super::tls::Settings;
 use super::{blocking, clock, tls, tls_error};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::proto::endpoint::{Endpoint, Trust};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::trust::TlsOptions;
 
 /// Where to connect to, and how.
 #[derive(Clone, Debug)]
@@ -28,9 +32,9 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// The name that the certificate must have and that SNI asks for, if it is not `host`.
     pub(crate) server_name: Option<String>,
-    /// The roots that the certificate must lead to.
-    pub(crate) trust: Trust,
-    /// No TLS at all. `trust` and `server_name` mean nothing then.
+    /// Roots, pins, versions, client certificate.
+    pub(crate) tls: TlsOptions,
+    /// No TLS at all. `tls` and `server_name` mean nothing then.
     pub(crate) plaintext: bool,
     /// How long the caller lets the whole dial take. The addresses share a part of it.
     pub(crate) connect_timeout: Duration,
@@ -46,7 +50,7 @@ impl Target {
             host,
             port: endpoint.port(),
             server_name: endpoint.server_name().map(str::to_owned),
-            trust: endpoint.trust().clone(),
+            tls: endpoint.tls().clone(),
             plaintext: endpoint.is_plaintext(),
             connect_timeout: endpoint.connect_timeout(),
             user_timeout: None,
@@ -58,40 +62,59 @@ impl Target {
     }
 }
 
-/// Connects. `on_stage` hears `Resolve`, `Tcp` and `Tls` as each begins.
+/// Hears how a dial goes.
+pub(crate) trait Watch: Send {
+    /// `Resolve`, `Tcp` or `Tls` begins, or `Proxy`.
+    fn stage(&mut self, stage: Stage);
+
+    /// A certificate ends soon.
+    fn notice(&mut self, _notice: Notice) {}
+}
+
+impl<F: FnMut(Stage) + Send> Watch for F {
+    fn stage(&mut self, stage: Stage) {
+        self(stage);
+    }
+}
+
+/// Connects.
 ///
 /// # Errors
 ///
 /// `Dns`, `Network`, `ConnectTimeout` (no address answered in its share of the time),
 /// `ClosedByPeer`, `TlsConfig`, `TlsHandshake`, `TlsCertificate`, `NoResources`. A target with TLS
 /// never ends in plain text.
-pub(crate) async fn dial(
-    target: &Target,
-    on_stage: &mut (dyn FnMut(Stage) + Send),
-) -> Result<Link, Error> {
+pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link, Error> {
     let tls = prepare_tls(target).await?;
-    on_stage(Stage::Resolve);
+    watch.stage(Stage::Resolve);
     let addresses = resolve(&target.host, target.port).await?;
-    on_stage(Stage::Tcp);
+    watch.stage(Stage::Tcp);
     let stream = connect_any(addresses, target).await?;
-    let Some((connector, name)) = tls else {
+    let Some((settings, name)) = tls else {
         return Ok(Link::Plain(stream));
     };
-    on_stage(Stage::Tls);
-    connector
+    watch.stage(Stage::Tls);
+    let stream = TlsConnector::from(Arc::clone(&settings.config))
         .connect(name, stream)
         .await
-        .map(Link::tls)
-        .map_err(|error| tls_error::in_handshake(&error, target.verified_name(), &target.trust))
+        .map_err(|error| tls_error::in_handshake(&error, target.verified_name(), &target.tls))?;
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let within = target.tls.expiry_warning;
+    let now = tls_error::now_s();
+    if let Some(notice) = expiry::notice(shown, &settings.anchors, now, within) {
+        watch.notice(notice);
+    }
+    Ok(Link::tls(stream))
 }
 
 /// Comes before everything else, so that an unusable setting costs the network nothing.
 async fn prepare_tls(
     target: &Target,
-) -> Result<Option<(TlsConnector, ServerName<'static>)>, Error> {
+) -> Result<Option<(Arc<Settings>, ServerName<'static>)>, Error> {
     if target.plaintext {
         return Ok(None);
     }
+    tls_error::check_clock()?;
     let name = target.verified_name();
     let name = ServerName::try_from(name.to_owned()).map_err(|_| {
         Error::new(
@@ -100,14 +123,13 @@ async fn prepare_tls(
             format!("no certificate can be for the name {name}"),
         )
     })?;
-    let config = match &target.trust {
-        Trust::File(_) => {
-            let trust = target.trust.clone();
-            blocking::run(Stage::Tls, move || tls::client_config(&trust)).await??
-        }
-        trust => tls::client_config(trust)?,
+    let settings = if target.tls.reads_files() {
+        let options = target.tls.clone();
+        blocking::run(Stage::Tls, move || tls::settings(&options)).await??
+    } else {
+        tls::settings(&target.tls)?
     };
-    Ok(Some((TlsConnector::from(config), name)))
+    Ok(Some((settings, name)))
 }
 
 /// The addresses of `host`, families alternating. An address literal is not looked up.

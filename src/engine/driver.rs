@@ -18,8 +18,9 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::budgets;
 use super::clock;
-use super::dial::{Target, dial};
+use super::dial::{Target, Watch, dial};
 use super::dispatch::panic_text;
+use super::expiry::Notice;
 use super::hub::Hub;
 use super::link::Link;
 use crate::log::{Level, log};
@@ -62,6 +63,21 @@ pub(crate) struct Driver {
     packets: VecDeque<Packet>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
+}
+
+/// Tells the device how its dial goes.
+struct Reporter<'a>(&'a Hub);
+
+impl Watch for Reporter<'_> {
+    fn stage(&mut self, stage: Stage) {
+        self.0.lock().device.handle_stage(stage);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        log(Level::Warn, "tls", format_args!("{}", notice.text));
+        let mut core = self.0.lock();
+        core.device.handle_notice(notice.ends, notice.text);
+    }
 }
 
 /// What one look at the link found.
@@ -148,7 +164,7 @@ impl Driver {
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };
-            dial(&target, &mut |stage| hub.lock().device.handle_stage(stage)).await
+            dial(&target, &mut Reporter(&hub)).await
         })
     }
 

@@ -66,7 +66,7 @@ impl Hub {
         let max_packet_len = config.profile().packet_len() + MAX_FIXED_HEADER;
         Self {
             core: Mutex::new(Core {
-                budget: budgets::of(config.identity().budget_key(), config.connects_per_minute()),
+                budget: budgets::of(config.budget_key(), config.connects_per_minute()),
                 device: Device::new(config),
                 waker: None,
                 destroyed: false,

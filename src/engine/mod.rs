@@ -6,9 +6,11 @@ pub(crate) mod clock;
 pub(crate) mod dial;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
+pub(crate) mod expiry;
 pub(crate) mod hub;
 pub(crate) mod link;
 pub(crate) mod mailbox;
+mod pem;
 pub(crate) mod registrar;
 pub(crate) mod roots;
 pub(crate) mod runtime;
@@ -21,5 +23,7 @@ mod testing;
 mod tests_dial;
 #[cfg(test)]
 mod tests_link;
+#[cfg(test)]
+mod tests_registrar;
 #[cfg(test)]
 mod tests_tls;

@@ -177,7 +177,11 @@ async fn converse(
 ) -> Result<(Identity, Conversation), Error> {
     let connecting = deadline.min(clock::now().saturating_add(target.connect_timeout));
     let mut stage = Stage::Resolve;
-    let dialled = within(connecting, dial(target, &mut |reached| stage = reached)).await;
+    let dialled = within(
+        connecting,
+        dial(target, &mut |reached: Stage| stage = reached),
+    )
+    .await;
     let link = dialled.unwrap_or_else(|| {
         let text =
             "the registration was given up before the platform was reached: nothing was sent";
@@ -212,11 +216,11 @@ async fn converse(
                         );
                     }
                     let id = publish.id();
-                    // Its memory is the buffer's, and holds the secret.
-                    conversation.inbound = BytesMut::new();
-                    publish.wipe();
                     if let Some(answer) = answer {
                         conversation.owed = id;
+                        // Its memory is the buffer's, and holds the secret.
+                        conversation.inbound = BytesMut::new();
+                        publish.wipe();
                         return answer;
                     }
                     if let Some(id) = id {

@@ -13,8 +13,10 @@
 )]
 
 mod callback;
+mod choices;
 mod client;
 mod client_callbacks;
+mod clock;
 mod config;
 mod config_policy;
 mod config_private;
@@ -26,18 +28,23 @@ mod fork;
 mod guard;
 mod handle;
 mod identity;
+mod identity_file;
 mod library;
 mod log;
 mod ptr;
+mod register;
 mod result;
 mod runtime;
 mod sign;
 mod text;
 mod topic;
+mod trust;
 mod types;
 
+pub use self::choices::*;
 pub use self::client::*;
 pub use self::client_callbacks::*;
+pub use self::clock::*;
 pub use self::config::*;
 pub use self::config_policy::*;
 pub use self::config_private::*;
@@ -45,10 +52,13 @@ pub use self::credentials::*;
 pub use self::endpoint::*;
 pub use self::events::*;
 pub use self::identity::*;
+pub use self::identity_file::*;
 pub use self::library::*;
 pub use self::log::*;
+pub use self::register::*;
 pub use self::result::*;
 pub use self::runtime::*;
 pub use self::sign::*;
 pub use self::topic::*;
+pub use self::trust::*;
 pub use self::types::*;

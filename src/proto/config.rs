@@ -57,6 +57,14 @@ impl Config {
     pub fn new(identity: &Identity, endpoint: &Endpoint) -> Result<Self, Error> {
         endpoint.check()?;
         endpoint.host_name(identity)?;
+        if identity.is_certificate()
+            && (endpoint.is_plaintext() || !endpoint.has_client_certificate())
+        {
+            return Err(Error::argument(
+                "endpoint",
+                "has no client certificate, by which this identity proves itself: set one, with TLS",
+            ));
+        }
         let profile = Profile::platform();
         Ok(Self {
             identity: identity.clone(),
@@ -185,6 +193,11 @@ impl Config {
         self.clean_session = clean;
     }
 
+    /// Who the device is, as the platform has said. The new identity is of the same kind.
+    pub(crate) fn set_identity(&mut self, identity: Identity) {
+        self.identity = identity;
+    }
+
     /// Who the device is.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -193,6 +206,15 @@ impl Config {
     /// Where the platform is.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// What the process counts connects by.
+    pub(crate) fn budget_key(&self) -> String {
+        match self.endpoint.client_certificate_key() {
+            // Not known yet: the certificate stands for the device.
+            Some(key) if self.identity.product_key().is_empty() => key,
+            _ => self.identity.budget_key(),
+        }
     }
 
     /// The limits in force.

@@ -88,7 +88,8 @@ impl Shape {
                 password: identity.secret().clone(),
             });
         }
-        let password = if identity.has_token() {
+        let password = if identity.has_token() || identity.is_certificate() {
+            // The token as it is; nothing beside a client certificate.
             identity.secret().clone()
         } else {
             let signed_id = self.sign_client_id.then(|| self.signed_id(identity));

@@ -1,16 +1,15 @@
 //! Where the platform is: host, port, the name to verify, TLS or dangerous plaintext.
 
 use core::net::IpAddr;
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::text::shown;
+use crate::proto::trust::TlsOptions;
 use crate::{Error, Identity};
 
 const REGION_PORT: u16 = 443;
 const INSTANCE_PORT: u16 = 8883;
+const X509_PORT: u16 = 1883;
 /// What follows the id in the host name of an instance.
 const INSTANCE_DOMAIN: &str = ".mqtt.iothub.aliyuncs.com";
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(1);
@@ -19,28 +18,6 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest host name and longest label of one. Source: RFC 1035, 2.3.4.
 const HOST_LEN: usize = 253;
 const LABEL_LEN: usize = 63;
-
-/// Whose certificates are accepted.
-#[derive(Clone, Eq, PartialEq)]
-pub enum Trust {
-    /// The roots of the platform, built in.
-    BuiltIn,
-    /// The roots in these bytes instead, as PEM.
-    Pem(Arc<[u8]>),
-    /// The roots in this file instead, as PEM, read again at each connect.
-    File(PathBuf),
-}
-
-/// The bytes of a PEM appear as their number: someone may have put a private key there.
-impl fmt::Debug for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BuiltIn => f.write_str("BuiltIn"),
-            Self::Pem(pem) => write!(f, "Pem({} bytes)", pem.len()),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Place {
@@ -58,7 +35,7 @@ pub struct Endpoint {
     server_name: Option<String>,
     connect_timeout: Duration,
     plaintext: bool,
-    trust: Trust,
+    tls: TlsOptions,
     poison: Option<Error>,
 }
 
@@ -94,6 +71,21 @@ impl Endpoint {
         Ok(Self::at(place, INSTANCE_PORT))
     }
 
+    /// The host for devices with an X.509 certificate, by its region, which is `cn-shanghai` alone.
+    ///
+    /// The host is `x509.itls.${region}.aliyuncs.com`, the port 1883, with TLS.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::region`].
+    ///
+    /// Source: the platform's page on X.509 certificates.
+    pub fn x509(region_id: &str) -> Result<Self, Error> {
+        check_id("region_id", region_id)?;
+        let host = format!("x509.itls.{region_id}.aliyuncs.com");
+        Ok(Self::at(Place::Host(host), X509_PORT))
+    }
+
     /// A host by its DNS name or address. An IPv6 address comes without brackets.
     ///
     /// # Errors
@@ -116,7 +108,7 @@ impl Endpoint {
             server_name: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             plaintext: false,
-            trust: Trust::BuiltIn,
+            tls: TlsOptions::default(),
             poison: None,
         }
     }
@@ -171,10 +163,14 @@ impl Endpoint {
         self.plaintext = true;
     }
 
-    /// Sets whose certificates are accepted, already checked.
-    #[allow(dead_code, reason = "the checked setters belong to the client layer")]
-    pub(crate) fn set_trust(&mut self, trust: Trust) {
-        self.trust = trust;
+    /// What TLS is told.
+    pub(crate) fn tls(&self) -> &TlsOptions {
+        &self.tls
+    }
+
+    /// What TLS is told, to be changed to something that was checked.
+    pub(crate) fn tls_mut(&mut self) -> &mut TlsOptions {
+        &mut self.tls
     }
 
     /// Makes every later use of this endpoint fail with `error`: after a TLS setting that failed,
@@ -243,11 +239,6 @@ impl Endpoint {
     /// Whether connections go without TLS.
     pub fn is_plaintext(&self) -> bool {
         self.plaintext
-    }
-
-    /// Whose certificates are accepted.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
     }
 
     /// The name to announce and verify, if it is not the host dialled.

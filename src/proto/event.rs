@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::qos::Qos;
-use crate::Error;
+use crate::{Error, Identity};
 
 /// Names an accepted operation. Never reused by the same client.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -63,6 +63,10 @@ pub enum EventKind {
     MessagesDropped = 7,
     /// A subscription that was restored after a reconnect has been refused.
     SubscriptionLost = 8,
+    /// The server's certificate, or the root it leads to, ends soon or has ended.
+    CertificateExpiresSoon = 9,
+    /// The platform has said which device the client certificate belongs to. The client keeps it.
+    IdentityReceived = 10,
 }
 
 /// One event, in the order in which things happened.
@@ -79,6 +83,10 @@ pub struct Event {
     pub retry_in: Option<Duration>,
     /// `MessagesDropped`: how many.
     pub dropped: u64,
+    /// `IdentityReceived`: who the device is, to be saved for the next start.
+    pub identity: Option<Identity>,
+    /// `CertificateExpiresSoon`: when, in seconds since 1970.
+    pub certificate_ends: Option<u64>,
     /// The reason in words, or the filter of `SubscriptionLost`; may be empty.
     pub text: String,
 }
@@ -92,6 +100,8 @@ impl Event {
             session_present: false,
             retry_in: None,
             dropped: 0,
+            identity: None,
+            certificate_ends: None,
             text: String::new(),
         }
     }

@@ -15,12 +15,23 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::proto::json::text_members;
 use crate::{Error, ErrorKind, Identity, Secret, Stage};
 
 const FIRST_LINE: &str = "aliot identity 1";
 const KINDS: [&str; 4] = ["secret", "token", "verbatim", "certificate"];
 
 impl Identity {
+    /// The owner of a client certificate, as the platform says it; `None` if it makes no sense.
+    pub(crate) fn from_notice(payload: &[u8]) -> Option<Self> {
+        let [key, name] = text_members(payload, ["productKey", "deviceName"]).ok()?;
+        let (key, name) = (key?, name?);
+        // Empty names would be an identity that is not known yet.
+        Self::with_certificate(key.expose(), name.expose())
+            .ok()
+            .filter(|identity| !identity.device_name().is_empty())
+    }
+
     /// The text of this identity's file. It contains the secret.
     pub(crate) fn to_text(&self) -> Secret {
         let [secret, token, verbatim, certificate] = KINDS;

@@ -10,6 +10,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod budget;
+pub(crate) mod certificate;
 pub(crate) mod codec;
 pub(crate) mod config;
 pub(crate) mod credentials;
@@ -34,3 +35,4 @@ pub(crate) mod sign;
 mod text;
 pub(crate) mod topic;
 mod trie;
+pub(crate) mod trust;

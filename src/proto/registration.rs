@@ -266,7 +266,7 @@ impl Registration {
             }
         };
         let text = format!("registration refused: CONNACK {code}, {cause}");
-        Some(Error::new(kind, Stage::Platform, text))
+        Some(Error::new(kind, Stage::Platform, text).with_connack(code))
     }
 
     /// The identity in the message `publish`, or `None` if it is about something else.

@@ -5,6 +5,7 @@ mod against_simulator;
 mod connect;
 mod publish;
 mod reconnect;
+mod registration;
 mod scenarios;
 mod subscribe;
 mod support;

@@ -75,7 +75,7 @@ fn an_acknowledgement_that_is_withheld_ends_the_link_and_not_the_operation() {
     // No second copy on the same connection.
     let mut rest = Vec::new();
     connection.0.read_to_end(&mut rest).unwrap();
-    assert_eq!(rest, []);
+    assert!(rest.is_empty(), "{rest:?}");
     let error = device.event(EventKind::Disconnected, 1).error.unwrap();
     assert_eq!(error.kind(), ErrorKind::KeepAliveTimeout);
     assert!(error.to_string().contains("acknowledged"), "{error}");

@@ -221,6 +221,8 @@ static aliot_result call_aliot_identity_create(aliot_client *client)
     return ALIOT_RESULT_OK;
 }
 
+#include "every_door.h"
+
 /* Everything that has no object. */
 static aliot_result call_aliot_log_set_callback(aliot_client *client)
 {
