@@ -734,10 +734,10 @@ void aliot_identity_destroy(aliot_identity *identity);
  */
 bool aliot_identity_has_token(const aliot_identity *identity);
 
-/** Product key; "" for a verbatim identity and as long as it is not known, NULL for a bad handle. */
+/** Product key; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle. */
 const char *aliot_identity_product_key(const aliot_identity *identity);
 
-/** Device name; "" for a verbatim identity and as long as it is not known, NULL for a bad handle. */
+/** Device name; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle. */
 const char *aliot_identity_device_name(const aliot_identity *identity);
 
 /**

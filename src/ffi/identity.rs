@@ -189,13 +189,13 @@ pub extern "C" fn aliot_identity_has_token(identity: *const aliot_identity) -> b
     guard_or(false, || Ok(IDENTITIES.get(identity)?.identity.has_token()))
 }
 
-/// Product key; "" for a verbatim identity and as long as it is not known, NULL for a bad handle.
+/// Product key; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_identity_product_key(identity: *const aliot_identity) -> *const c_char {
     lend(identity, |object| &object.product_key)
 }
 
-/// Device name; "" for a verbatim identity and as long as it is not known, NULL for a bad handle.
+/// Device name; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_identity_device_name(identity: *const aliot_identity) -> *const c_char {
     lend(identity, |object| &object.device_name)
