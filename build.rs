@@ -14,7 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const TYPES: [&str; 4] = ["result", "types", "choices", "events"];
 
 /// The enums that functions take as raw numbers, because C may pass any.
-const RAW_ENUMS: [&str; 13] = [
+const RAW_ENUMS: [&str; 14] = [
+    "address_family",
     "counter",
     "dispatch",
     "hex_case",
@@ -41,7 +42,10 @@ const SECTIONS: [(&str, &[&str]); 11] = [
         "Registration: from the product's secret to an identity",
         &["register"],
     ),
-    ("Endpoint: where the platform is", &["endpoint", "trust"]),
+    (
+        "Endpoint: where the platform is",
+        &["endpoint", "trust", "way"],
+    ),
     ("Config: how the client behaves", &["config"]),
     ("Config: when something has to give", &["config_policy"]),
     ("Config: limits of a private platform", &["config_private"]),

@@ -314,6 +314,20 @@ typedef enum aliot_tls_versions {
     ALIOT_TLS_VERSIONS_ONLY13 = 2,
 } aliot_tls_versions;
 
+/** Which addresses of a host are dialled. */
+typedef enum aliot_address_family {
+    /** IPv4 and IPv6 in turn, beginning as the system orders them. The default. */
+    ALIOT_ADDRESS_FAMILY_ANY = 0,
+    /** IPv4 and IPv6 in turn, beginning with IPv4. */
+    ALIOT_ADDRESS_FAMILY_PREFER_IPV4 = 1,
+    /** IPv4 and IPv6 in turn, beginning with IPv6. */
+    ALIOT_ADDRESS_FAMILY_PREFER_IPV6 = 2,
+    /** IPv4 alone. */
+    ALIOT_ADDRESS_FAMILY_ONLY_IPV4 = 3,
+    /** IPv6 alone. */
+    ALIOT_ADDRESS_FAMILY_ONLY_IPV6 = 4,
+} aliot_address_family;
+
 /**
  * What happened to the connection.
  *
@@ -1165,6 +1179,74 @@ aliot_result aliot_endpoint_set_client_certificate_pem(aliot_endpoint *endpoint,
 aliot_result aliot_endpoint_set_client_certificate_files(aliot_endpoint *endpoint,
                                                          const char *certificate_path,
                                                          const char *key_path);
+
+/**
+ * Connects through an HTTP proxy that takes CONNECT.
+ *
+ * The proxy looks the platform's name up. It sees where the device connects to, and nothing of what
+ * passes: TLS goes through it. `user` and `password` are 1 to 255 and 0 to 255 bytes, or both NULL;
+ * a proxy reads them in clear text. The proxy replaces one that was set before.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the password.
+ *
+ * Safety:
+ * `host` must be NULL or NUL-terminated, as must `user` and `password`.
+ */
+aliot_result aliot_endpoint_set_http_proxy(aliot_endpoint *endpoint,
+                                           const char *host,
+                                           uint16_t port,
+                                           const char *user,
+                                           const char *password);
+
+/**
+ * Connects through a SOCKS5 proxy; as aliot_endpoint_set_http_proxy.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the password.
+ *
+ * Safety:
+ * `host` must be NULL or NUL-terminated, as must `user` and `password`.
+ */
+aliot_result aliot_endpoint_set_socks5_proxy(aliot_endpoint *endpoint,
+                                             const char *host,
+                                             uint16_t port,
+                                             const char *user,
+                                             const char *password);
+
+/**
+ * Connects from this address of the device, and so only to addresses of its family.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `address` is no IPv4 or IPv6 address. Whether the device has it
+ * shows when it connects.
+ *
+ * Safety:
+ * `address` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_local_address(aliot_endpoint *endpoint, const char *address);
+
+/**
+ * Connects through this network interface, such as "eth0", whatever the routes say. On Linux alone,
+ * and before Linux 5.7 only with the capability CAP_NET_RAW.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `name` cannot be the name of one. Whether the device has it
+ * shows when it connects.
+ *
+ * Safety:
+ * `name` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_interface(aliot_endpoint *endpoint, const char *name);
+
+/**
+ * Which addresses of the host are dialled. Default ALIOT_ADDRESS_FAMILY_ANY.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `family` is not a value of aliot_address_family.
+ */
+aliot_result aliot_endpoint_set_address_family(aliot_endpoint *endpoint,
+                                               aliot_address_family family);
 
 /* ---- Config: how the client behaves ---------------------------------------------------------- */
 

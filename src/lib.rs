@@ -51,5 +51,6 @@ pub use proto::registration::{Registration, RegistrationKind, RegistrationMode};
 pub use proto::sign::{HexCase, SignMethod, connect_content, sign};
 pub use proto::topic::{TopicFilter, TopicName, sys_topic, user_topic};
 pub use proto::trust::{TlsVersions, Trust};
+pub use proto::way::AddressFamily;
 pub use secret::Secret;
 pub use wall_clock::{set_wall_clock, set_wall_clock_floor};

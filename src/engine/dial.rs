@@ -19,10 +19,12 @@ use tokio_rustls::TlsConnector;
 use super::expiry::{self, Notice};
 use super::link::Link;
 use super::tls::Settings;
-use super::{blocking, clock, tls, tls_error};
+use super::{blocking, clock, proxy, tls, tls_error};
 use crate::error::{Error, ErrorKind, Stage};
+use crate::log::{Level, log};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::trust::TlsOptions;
+use crate::proto::way::{AddressFamily, Way};
 
 /// Where to connect to, and how.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Target {
     pub(crate) server_name: Option<String>,
     /// Roots, pins, versions, client certificate.
     pub(crate) tls: TlsOptions,
+    /// Proxy, local address, interface, address family.
+    pub(crate) way: Way,
     /// No TLS at all. `tls` and `server_name` mean nothing then.
     pub(crate) plaintext: bool,
     /// How long the caller lets the whole dial take. The addresses share a part of it.
@@ -51,6 +55,7 @@ impl Target {
             port: endpoint.port(),
             server_name: endpoint.server_name().map(str::to_owned),
             tls: endpoint.tls().clone(),
+            way: endpoint.way().clone(),
             plaintext: endpoint.is_plaintext(),
             connect_timeout: endpoint.connect_timeout(),
             user_timeout: None,
@@ -87,9 +92,17 @@ impl<F: FnMut(Stage) + Send> Watch for F {
 pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link, Error> {
     let tls = prepare_tls(target).await?;
     watch.stage(Stage::Resolve);
-    let addresses = resolve(&target.host, target.port).await?;
+    let (host, port) = match &target.way.proxy {
+        Some(proxy) => (&proxy.host, proxy.port),
+        None => (&target.host, target.port),
+    };
+    let addresses = resolve(host, port, &target.way).await?;
     watch.stage(Stage::Tcp);
-    let stream = connect_any(addresses, target).await?;
+    let mut stream = connect_any(addresses, target).await?;
+    if let Some(proxy) = &target.way.proxy {
+        watch.stage(Stage::Proxy);
+        proxy::pass(&mut stream, proxy, &target.host, target.port).await?;
+    }
     let Some((settings, name)) = tls else {
         return Ok(Link::Plain(stream));
     };
@@ -133,20 +146,40 @@ async fn prepare_tls(
 }
 
 /// The addresses of `host`, families alternating. An address literal is not looked up.
-async fn resolve(host: &str, port: u16) -> Result<VecDeque<SocketAddr>, Error> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok([SocketAddr::new(address, port)].into());
+async fn resolve(host: &str, port: u16, way: &Way) -> Result<VecDeque<SocketAddr>, Error> {
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => blocking::lookup(host).await?,
+    };
+    let chosen = choose(addresses, port, way);
+    if chosen.is_empty() {
+        let text = format!("{host} has no address of the family that was asked for");
+        return Err(Error::new(ErrorKind::Dns, Stage::Resolve, text));
     }
-    let addresses = blocking::lookup(host).await?;
-    Ok(alternate(
-        addresses
-            .into_iter()
-            .map(|mut address| {
-                address.set_port(port);
-                address
-            })
-            .collect(),
-    ))
+    Ok(alternate(chosen))
+}
+
+/// The addresses that may be dialled, beginning with one of the family that is preferred.
+pub(super) fn choose(addresses: Vec<SocketAddr>, port: u16, way: &Way) -> Vec<SocketAddr> {
+    let (only_v4, only_v6) = match (way.local_address, way.family) {
+        (Some(local), _) => (local.is_ipv4(), local.is_ipv6()),
+        (None, family) => (
+            family == AddressFamily::OnlyIpv4,
+            family == AddressFamily::OnlyIpv6,
+        ),
+    };
+    let mut chosen: Vec<SocketAddr> = addresses
+        .into_iter()
+        .filter(|address| !(only_v4 && address.is_ipv6() || only_v6 && address.is_ipv4()))
+        .map(|address| SocketAddr::new(address.ip(), port))
+        .collect();
+    // Stable: within each family the system's order stays.
+    match way.family {
+        AddressFamily::PreferIpv4 => chosen.sort_by_key(SocketAddr::is_ipv6),
+        AddressFamily::PreferIpv6 => chosen.sort_by_key(SocketAddr::is_ipv4),
+        _ => {}
+    }
+    chosen
 }
 
 /// Keeps the order within each family and takes them in turn, beginning with the first address.
@@ -183,7 +216,11 @@ pub(super) async fn connect_any(
             Err(_) => failures.push((address, io::ErrorKind::TimedOut.into())),
         }
     }
-    Err(unreachable_error(&target.host, &failures))
+    let whom = match &target.way.proxy {
+        Some(proxy) => proxy.to_string(),
+        None => target.host.clone(),
+    };
+    Err(unreachable_error(&whom, &failures))
 }
 
 /// The time for one address when `others` are to follow: an equal part, at least a second of it,
@@ -202,7 +239,44 @@ async fn connect(address: SocketAddr, target: &Target) -> io::Result<TcpStream> 
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     tune(&SockRef::from(&socket), target.user_timeout);
+    bind(&socket, &target.way)?;
     socket.connect(address).await
+}
+
+fn bind(socket: &TcpSocket, way: &Way) -> io::Result<()> {
+    let said = |what: String| {
+        move |error: io::Error| match error.raw_os_error() {
+            // Keeps the number, which a text of its own would lose.
+            Some(_) => {
+                log(
+                    Level::Warn,
+                    "dial",
+                    format_args!("cannot use {what}: {error}"),
+                );
+                error
+            }
+            None => io::Error::new(error.kind(), format!("cannot use {what}: {error}")),
+        }
+    };
+    if let Some(name) = &way.interface {
+        bind_to_interface(socket, name).map_err(said(format!("the interface {name}")))?;
+    }
+    if let Some(local) = way.local_address {
+        socket
+            .bind(SocketAddr::new(local, 0))
+            .map_err(said(format!("the local address {local}")))?;
+    }
+    Ok(())
+}
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn bind_to_interface(socket: &TcpSocket, name: &str) -> io::Result<()> {
+    SockRef::from(socket).bind_device(Some(name.as_bytes()))
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn bind_to_interface(_: &TcpSocket, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Unsent bytes in the kernel up to which the socket takes more.

@@ -11,6 +11,7 @@ pub(crate) mod hub;
 pub(crate) mod link;
 pub(crate) mod mailbox;
 mod pem;
+mod proxy;
 pub(crate) mod registrar;
 pub(crate) mod roots;
 pub(crate) mod runtime;
@@ -24,6 +25,10 @@ mod tests_dial;
 #[cfg(test)]
 mod tests_link;
 #[cfg(test)]
+mod tests_matrix;
+#[cfg(test)]
 mod tests_registrar;
 #[cfg(test)]
 mod tests_tls;
+#[cfg(test)]
+mod tests_way;

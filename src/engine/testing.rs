@@ -20,6 +20,7 @@ use super::dial::{Target, dial};
 use super::link::Link;
 use crate::error::{Error, Stage};
 use crate::proto::trust::{TlsOptions, Trust};
+use crate::proto::way::Way;
 
 /// Runs a test that must end within ten seconds.
 pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
@@ -175,6 +176,7 @@ pub(super) fn target(address: SocketAddr, trust: Trust) -> Target {
         port: address.port(),
         server_name: None,
         tls: trusting(trust),
+        way: Way::default(),
         plaintext: false,
         connect_timeout: Duration::from_secs(5),
         user_timeout: None,

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::types::choose;
-use crate::{RegistrationKind, RegistrationMode, TlsVersions};
+use crate::{AddressFamily, RegistrationKind, RegistrationMode, TlsVersions};
 
 /// How the platform knows a device that registers.
 #[repr(C)]
@@ -36,9 +36,38 @@ pub enum aliot_tls_versions {
     Only13 = 2,
 }
 
+/// Which addresses of a host are dialled.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum aliot_address_family {
+    /// IPv4 and IPv6 in turn, beginning as the system orders them. The default.
+    Any = 0,
+    /// IPv4 and IPv6 in turn, beginning with IPv4.
+    PreferIpv4 = 1,
+    /// IPv4 and IPv6 in turn, beginning with IPv6.
+    PreferIpv6 = 2,
+    /// IPv4 alone.
+    OnlyIpv4 = 3,
+    /// IPv6 alone.
+    OnlyIpv6 = 4,
+}
+
+pub(super) type aliot_address_family_raw = u32;
 pub(super) type aliot_tls_versions_raw = u32;
 pub(super) type aliot_registration_kind_raw = u32;
 pub(super) type aliot_registration_mode_raw = i32;
+
+pub(super) fn address_family(number: aliot_address_family_raw) -> Result<AddressFamily, Failure> {
+    use aliot_address_family as family;
+    let table = [
+        (family::Any as u32, AddressFamily::Any),
+        (family::PreferIpv4 as u32, AddressFamily::PreferIpv4),
+        (family::PreferIpv6 as u32, AddressFamily::PreferIpv6),
+        (family::OnlyIpv4 as u32, AddressFamily::OnlyIpv4),
+        (family::OnlyIpv6 as u32, AddressFamily::OnlyIpv6),
+    ];
+    choose("family", "aliot_address_family", number, &table)
+}
 
 pub(super) fn tls_versions(number: aliot_tls_versions_raw) -> Result<TlsVersions, Failure> {
     let table = [

@@ -40,6 +40,7 @@ mod text;
 mod topic;
 mod trust;
 mod types;
+mod way;
 
 pub use self::choices::*;
 pub use self::client::*;
@@ -62,3 +63,4 @@ pub use self::sign::*;
 pub use self::topic::*;
 pub use self::trust::*;
 pub use self::types::*;
+pub use self::way::*;

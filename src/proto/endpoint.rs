@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::proto::text::shown;
 use crate::proto::trust::TlsOptions;
+use crate::proto::way::Way;
 use crate::{Error, Identity};
 
 const REGION_PORT: u16 = 443;
@@ -36,6 +37,7 @@ pub struct Endpoint {
     connect_timeout: Duration,
     plaintext: bool,
     tls: TlsOptions,
+    way: Way,
     poison: Option<Error>,
 }
 
@@ -109,6 +111,7 @@ impl Endpoint {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             plaintext: false,
             tls: TlsOptions::default(),
+            way: Way::default(),
             poison: None,
         }
     }
@@ -171,6 +174,16 @@ impl Endpoint {
     /// What TLS is told, to be changed to something that was checked.
     pub(crate) fn tls_mut(&mut self) -> &mut TlsOptions {
         &mut self.tls
+    }
+
+    /// The way there.
+    pub(crate) fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// The way there, to be changed to something that was checked.
+    pub(crate) fn way_mut(&mut self) -> &mut Way {
+        &mut self.way
     }
 
     /// Makes every later use of this endpoint fail with `error`: after a TLS setting that failed,
@@ -252,7 +265,7 @@ impl Endpoint {
     }
 }
 
-fn check_port(port: u16) -> Result<(), Error> {
+pub(super) fn check_port(port: u16) -> Result<(), Error> {
     if port == 0 {
         return Err(Error::argument("port", "is 0: 1 to 65535 is allowed"));
     }
@@ -276,7 +289,7 @@ pub(super) fn check_id(name: &str, id: &str) -> Result<(), Error> {
 }
 
 /// Refuses what is neither a host name nor an address.
-fn check_host(name: &str, host: &str) -> Result<(), Error> {
+pub(super) fn check_host(name: &str, host: &str) -> Result<(), Error> {
     if host.parse::<IpAddr>().is_ok() {
         return Ok(());
     }

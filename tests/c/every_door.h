@@ -87,6 +87,11 @@ ON_ENDPOINT(aliot_endpoint_set_tls_versions, ALIOT_TLS_VERSIONS_ONLY12)
 ON_ENDPOINT(aliot_endpoint_set_expiry_warning_days, 10)
 ON_ENDPOINT(aliot_endpoint_set_client_certificate_pem, "x", 1, "x", 1)
 ON_ENDPOINT(aliot_endpoint_set_client_certificate_files, "/no/such/file", "/no/such/file")
+ON_ENDPOINT(aliot_endpoint_set_http_proxy, "proxy.example", 3128, "user", "password")
+ON_ENDPOINT(aliot_endpoint_set_socks5_proxy, "proxy.example", 1080, NULL, NULL)
+ON_ENDPOINT(aliot_endpoint_set_local_address, "127.0.0.1")
+ON_ENDPOINT(aliot_endpoint_set_interface, "lo")
+ON_ENDPOINT(aliot_endpoint_set_address_family, ALIOT_ADDRESS_FAMILY_ONLY_IPV4)
 static aliot_result call_aliot_endpoint_create_for_x509(aliot_client *client)
 {
     aliot_endpoint *endpoint = NULL;

@@ -51,7 +51,9 @@ static const call calls[] = {
     OK(aliot_endpoint_set_tls_versions), OK(aliot_endpoint_set_expiry_warning_days),
     CALL(aliot_endpoint_set_client_certificate_pem, ALIOT_RESULT_TLS_CONFIG),
     CALL(aliot_endpoint_set_client_certificate_files, ALIOT_RESULT_TLS_CONFIG),
-    OK(aliot_endpoint_create_for_x509), OK(aliot_clock_set_callback),
+    OK(aliot_endpoint_set_http_proxy), OK(aliot_endpoint_set_socks5_proxy),
+    OK(aliot_endpoint_set_local_address), OK(aliot_endpoint_set_interface),
+    OK(aliot_endpoint_set_address_family), OK(aliot_endpoint_create_for_x509), OK(aliot_clock_set_callback),
 };
 
 static const size_t CALLS = sizeof calls / sizeof *calls;
