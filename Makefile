@@ -6,7 +6,8 @@ BUILD := build
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 NEEDED_TO_BUILD := cmake cc
-NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ mosquitto mosquitto_pub pkg-config valgrind
+NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ microsocks mosquitto mosquitto_pub openssl pkg-config \
+	stunnel tinyproxy valgrind
 
 .PHONY: help deps demo test bench deep install clean
 

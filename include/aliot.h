@@ -254,6 +254,8 @@ typedef enum aliot_stage {
     ALIOT_STAGE_PROXY = 10,
     /** A file of the device. */
     ALIOT_STAGE_STORAGE = 11,
+    /** The handshake of a WebSocket. */
+    ALIOT_STAGE_WEBSOCKET = 12,
 } aliot_stage;
 
 /** What a client counts since it was created, or, for the outbox, holds now. */
@@ -1213,6 +1215,21 @@ aliot_result aliot_endpoint_set_socks5_proxy(aliot_endpoint *endpoint,
                                              uint16_t port,
                                              const char *user,
                                              const char *password);
+
+/**
+ * Speaks MQTT inside a WebSocket: "wss", or "ws" on an endpoint without TLS.
+ *
+ * `path` is what stands behind the host in its address, such as "/" or "/mqtt". The platform serves
+ * it on port 443, path "/". The port stays what it is.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT unless `path` begins with '/' and has at most 1024 printable
+ * characters of ASCII; ALIOT_RESULT_INVALID_STATE if the library was built without WebSocket.
+ *
+ * Safety:
+ * `path` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_websocket(aliot_endpoint *endpoint, const char *path);
 
 /**
  * Connects from this address of the device, and so only to addresses of its family.

@@ -29,6 +29,8 @@ pub enum Stage {
     Proxy,
     /// A file of the device.
     Storage,
+    /// The handshake of a WebSocket.
+    WebSocket,
 }
 
 impl Stage {
@@ -46,6 +48,7 @@ impl Stage {
             Self::Library => "library",
             Self::Proxy => "proxy",
             Self::Storage => "storage",
+            Self::WebSocket => "WebSocket",
         }
     }
 }

@@ -19,6 +19,8 @@ use tokio_rustls::TlsConnector;
 use super::expiry::{self, Notice};
 use super::link::Link;
 use super::tls::Settings;
+#[cfg(feature = "websocket")]
+use super::websocket;
 use super::{blocking, clock, proxy, tls, tls_error};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::log::{Level, log};
@@ -40,6 +42,12 @@ pub(crate) struct Target {
     pub(crate) way: Way,
     /// No TLS at all. `tls` and `server_name` mean nothing then.
     pub(crate) plaintext: bool,
+    /// The largest packet that the peer may send, for WebSocket, which announces sizes of its own.
+    #[cfg_attr(
+        not(feature = "websocket"),
+        allow(dead_code, reason = "nobody else asks")
+    )]
+    pub(crate) max_packet_len: usize,
     /// How long the caller lets the whole dial take. The addresses share a part of it.
     pub(crate) connect_timeout: Duration,
     /// How long the peer may leave bytes unacknowledged before the system gives the connection
@@ -57,6 +65,7 @@ impl Target {
             tls: endpoint.tls().clone(),
             way: endpoint.way().clone(),
             plaintext: endpoint.is_plaintext(),
+            max_packet_len: 0,
             connect_timeout: endpoint.connect_timeout(),
             user_timeout: None,
         }
@@ -69,7 +78,7 @@ impl Target {
 
 /// Hears how a dial goes.
 pub(crate) trait Watch: Send {
-    /// `Resolve`, `Tcp` or `Tls` begins, or `Proxy`.
+    /// A stage begins: `Resolve`, `Tcp`, `Proxy`, `Tls`, `WebSocket`.
     fn stage(&mut self, stage: Stage);
 
     /// A certificate ends soon.
@@ -103,9 +112,25 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
         watch.stage(Stage::Proxy);
         proxy::pass(&mut stream, proxy, &target.host, target.port).await?;
     }
-    let Some((settings, name)) = tls else {
-        return Ok(Link::Plain(stream));
+    let link = match tls {
+        None => Link::Plain(stream),
+        Some(tls) => encrypt(stream, tls, target, watch).await?,
     };
+    #[cfg(feature = "websocket")]
+    if let Some(path) = &target.way.websocket {
+        watch.stage(Stage::WebSocket);
+        let host = target.verified_name();
+        return websocket::open(link, host, target.port, path, target.max_packet_len).await;
+    }
+    Ok(link)
+}
+
+async fn encrypt(
+    stream: TcpStream,
+    (settings, name): (Arc<Settings>, ServerName<'static>),
+    target: &Target,
+    watch: &mut dyn Watch,
+) -> Result<Link, Error> {
     watch.stage(Stage::Tls);
     let stream = TlsConnector::from(Arc::clone(&settings.config))
         .connect(name, stream)

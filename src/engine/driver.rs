@@ -161,6 +161,7 @@ impl Driver {
                 let endpoint = config.endpoint();
                 Target {
                     user_timeout: Some(config.ack_timeout()),
+                    max_packet_len: hub.max_packet_len(),
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };

@@ -17,6 +17,8 @@ pub(crate) mod roots;
 pub(crate) mod runtime;
 pub(crate) mod tls;
 mod tls_error;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 #[cfg(test)]
 mod testing;
@@ -32,3 +34,5 @@ mod tests_registrar;
 mod tests_tls;
 #[cfg(test)]
 mod tests_way;
+#[cfg(all(test, feature = "websocket"))]
+mod tests_websocket;

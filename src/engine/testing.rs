@@ -177,6 +177,7 @@ pub(super) fn target(address: SocketAddr, trust: Trust) -> Target {
         server_name: None,
         tls: trusting(trust),
         way: Way::default(),
+        max_packet_len: 0,
         plaintext: false,
         connect_timeout: Duration::from_secs(5),
         user_timeout: None,

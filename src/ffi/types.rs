@@ -160,11 +160,13 @@ pub enum aliot_stage {
     Proxy = 10,
     /// A file of the device.
     Storage = 11,
+    /// The handshake of a WebSocket.
+    Websocket = 12,
 }
 
 impl aliot_stage {
     /// Every value with its name.
-    const ALL: [(Self, &'static CStr); 12] = [
+    const ALL: [(Self, &'static CStr); 13] = [
         (Self::None, c"none"),
         (Self::Argument, c"argument"),
         (Self::State, c"state"),
@@ -177,6 +179,7 @@ impl aliot_stage {
         (Self::Library, c"library"),
         (Self::Proxy, c"proxy"),
         (Self::Storage, c"storage"),
+        (Self::Websocket, c"WebSocket"),
     ];
 
     /// The value with this number.
@@ -206,6 +209,7 @@ impl From<Stage> for aliot_stage {
             Stage::Library => Self::Library,
             Stage::Proxy => Self::Proxy,
             Stage::Storage => Self::Storage,
+            Stage::WebSocket => Self::Websocket,
         }
     }
 }

@@ -74,6 +74,31 @@ pub unsafe extern "C" fn aliot_endpoint_set_socks5_proxy(
     }
 }
 
+/// Speaks MQTT inside a WebSocket: "wss", or "ws" on an endpoint without TLS.
+///
+/// `path` is what stands behind the host in its address, such as "/" or "/mqtt". The platform serves
+/// it on port 443, path "/". The port stays what it is.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_ARGUMENT unless `path` begins with '/' and has at most 1024 printable
+/// characters of ASCII; ALIOT_RESULT_INVALID_STATE if the library was built without WebSocket.
+///
+/// # Safety
+///
+/// `path` must be NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_endpoint_set_websocket(
+    endpoint: *mut aliot_endpoint,
+    path: *const c_char,
+) -> aliot_result {
+    change(endpoint, |endpoint| {
+        // SAFETY: the contract of this function.
+        let path = unsafe { str_arg("path", path) }?;
+        Ok(endpoint.set_websocket(path)?)
+    })
+}
+
 /// Connects from this address of the device, and so only to addresses of its family.
 ///
 /// # Errors

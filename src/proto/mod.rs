@@ -38,3 +38,4 @@ pub(crate) mod topic;
 mod trie;
 pub(crate) mod trust;
 pub(crate) mod way;
+pub(crate) mod websocket;

@@ -58,6 +58,9 @@ pub(crate) struct Way {
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) interface: Option<String>,
     pub(crate) family: AddressFamily,
+    #[cfg(feature = "websocket")]
+    /// The path, if MQTT is spoken inside a WebSocket.
+    pub(crate) websocket: Option<String>,
 }
 
 /// Longest user name and password of SOCKS. Source: RFC 1929, 2.

@@ -3,6 +3,7 @@
 mod against_mosquitto;
 mod against_simulator;
 mod connect;
+mod doors;
 mod publish;
 mod reconnect;
 mod registration;

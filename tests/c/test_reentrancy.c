@@ -52,7 +52,7 @@ static const call calls[] = {
     CALL(aliot_endpoint_set_client_certificate_pem, ALIOT_RESULT_TLS_CONFIG),
     CALL(aliot_endpoint_set_client_certificate_files, ALIOT_RESULT_TLS_CONFIG),
     OK(aliot_endpoint_set_http_proxy), OK(aliot_endpoint_set_socks5_proxy),
-    OK(aliot_endpoint_set_local_address), OK(aliot_endpoint_set_interface),
+    OK(aliot_endpoint_set_websocket), OK(aliot_endpoint_set_local_address), OK(aliot_endpoint_set_interface),
     OK(aliot_endpoint_set_address_family), OK(aliot_endpoint_create_for_x509), OK(aliot_clock_set_callback),
 };
 
