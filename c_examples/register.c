@@ -10,8 +10,6 @@
 
 #include "example.h"
 
-#include <string.h>
-
 enum {
     REGISTER_TIMEOUT_MS = 30000,
     CONNECT_TIMEOUT_MS = 30000,

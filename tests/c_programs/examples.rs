@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "canary-device-secret";
 
 /// A program from `c_examples`, under valgrind if that is there, with its platform beside it.
-struct Bench {
-    sim: Sim,
+pub(crate) struct Bench {
+    pub(crate) sim: Sim,
     program: PathBuf,
 }
 
 impl Bench {
-    fn new(example: &str) -> Self {
+    pub(crate) fn new(example: &str) -> Self {
         let source = Path::new(ROOT).join("c_examples").join(example);
         let directory =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("example-{example}"));
@@ -55,7 +55,7 @@ impl Bench {
     }
 
     /// As `start`, with further variables.
-    fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
+    pub(crate) fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
         // Over TLS, so that only addresses and leaks are looked at: see `main.rs`.
         let mut command = if has_valgrind() {
             valgrind(&self.program, &["--undef-value-errors=no"])
@@ -84,7 +84,7 @@ impl Bench {
     }
 }
 
-struct Running {
+pub(crate) struct Running {
     process: Child,
     lines: Receiver<String>,
     said: Vec<String>,
@@ -109,7 +109,7 @@ impl Running {
     }
 
     /// Waits for the end, which must be a success.
-    fn finish(mut self) -> Vec<String> {
+    pub(crate) fn finish(mut self) -> Vec<String> {
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.said.push(line);
         }

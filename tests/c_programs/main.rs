@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod coverage;
+mod doors;
 mod examples;
 mod results;
 mod toolbox;
