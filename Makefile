@@ -2,20 +2,30 @@
 
 PREFIX ?= /usr/local
 BUILD := build
+DIST ?= $(CURDIR)/$(BUILD)/dist
 # One cargo cache for all of them; CMake follows it.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
+RELEASE = $(abspath $(CARGO_TARGET_DIR))/release
+# What a program needs beside libaliot.a: see CMakeLists.txt.
+NATIVE := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 
 NEEDED_TO_BUILD := cmake cc
-NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ microsocks mosquitto mosquitto_pub openssl pkg-config \
-	stunnel tinyproxy valgrind
+NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_pub openssl \
+	pkg-config stunnel tinyproxy valgrind
+NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
-.PHONY: help deps demo test bench deep install clean
+.PHONY: help deps demo test docs bench instructions release-small soak deep deep-package install dist clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
 	@echo 'make test      everything that must pass before a change is taken'
 	@echo 'make install   library, header, CMake and pkg-config package; PREFIX=$(PREFIX), DESTDIR='
-	@echo 'make bench     measurements'
+	@echo 'make docs      the API reference, into build/docs/html'
+	@echo 'make dist      source tarball with every crate in it, into build/dist'
+	@echo 'make bench     libaliot, libmosquitto and paho side by side; BENCH=quick, ONLY="publish latency"'
+	@echo 'make instructions   counts the instructions of the hot paths anew, for make test to compare'
+	@echo 'make release-small  the library for devices whose storage is scarcer than their time'
+	@echo 'make soak      the faults for as long as ALIOT_SOAK_SECONDS says, 600 by default'
 	@echo 'make deep      the long tests'
 	@echo 'make deps      what the tests need, installed on Debian, else named'
 	@echo 'make clean     removes what the others built'
@@ -36,17 +46,53 @@ test: deps
 	cargo fetch --locked || cargo fetch --locked # the one retry: the registry may be slow
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory docs
 	cargo test --locked --workspace
 	cmake -S . -B $(BUILD)/test -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror
 	cmake --build $(BUILD)/test
 	cd $(BUILD)/test && ctest --output-on-failure --no-tests=error
+	$(MAKE) count-check
+
+docs:
+	@sh .ci/deps doxygen
+	mkdir -p build
+	rm -rf build/docs
+	doxygen docs/Doxyfile
+	@for name in $$(cat tests/abi/symbols.txt); do \
+		grep -q "$$name()" build/docs/html/group__*.html || { echo "no $$name in the reference"; exit 1; }; \
+	done
+	@echo 'the reference begins with build/docs/html/index.html'
 
 bench:
-	@echo 'make bench: there are no measurements yet'
+	@sh .ci/deps $(NEEDED_TO_BENCH)
+	cargo build --locked --release --lib
+	cargo build --locked --profile release-small --lib
+	$(MAKE) -C bench B='$(abspath $(BUILD))/bench' LIB='$(RELEASE)' NATIVE='$(NATIVE)'
+	BENCH='$(BENCH)' python3 bench/run.py $(BUILD)/bench '$(RELEASE)' $(ONLY)
 
-deep:
-	@echo 'make deep: there are no long tests yet, nothing was run'
-	@echo 'to come: fuzzing, soak, mutants, coverage, ThreadSanitizer, many repetitions'
+instructions: count-write
+
+# `count-check` fails if a hot path has grown, `count-write` accepts what it is now.
+count-%:
+	@sh .ci/deps cc valgrind
+	cargo build --locked --release --lib
+	cargo build --locked --release --features bench --example hot_paths
+	@mkdir -p $(BUILD)
+	$(CC) -O2 -Wall -Wextra -Werror -Iinclude bench/instructions/calls.c '$(RELEASE)/libaliot.a' \
+		-o $(BUILD)/calls $(NATIVE)
+	sh bench/instructions/count.sh $* '$(RELEASE)/examples/hot_paths' '$(abspath $(BUILD))/calls'
+
+release-small:
+	cargo build --locked --profile release-small --lib
+	@ls -l '$(RELEASE)-small/libaliot.so' '$(RELEASE)-small/libaliot.a'
+
+deep: deep-package soak
+	@echo 'to come: fuzzing, mutants, coverage, ThreadSanitizer, many repetitions'
+
+# The tarball without a network, and the library for a named target in a sysroot.
+deep-package:
+	@sh .ci/deps $(NEEDED_TO_TEST)
+	cargo test --locked --test package -- --ignored --test-threads=1
 
 install:
 	@sh .ci/deps $(NEEDED_TO_BUILD)
@@ -55,6 +101,13 @@ install:
 	cmake --build $(BUILD)/install
 	DESTDIR='$(DESTDIR)' cmake --install $(BUILD)/install
 
+dist:
+	@.ci/dist '$(DIST)'
+
 clean:
 	rm -rf $(BUILD)
 	cargo clean
+
+soak:
+	@sh .ci/deps $(NEEDED_TO_TEST)
+	ALIOT_SOAK_SECONDS=$${ALIOT_SOAK_SECONDS:-600} cargo test --locked -p aliot --test faults -- --nocapture

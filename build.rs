@@ -91,8 +91,9 @@ const CONTRACT: &str = r"/*
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
  *            not wait, except aliot_client_destroy, which is allowed everywhere.
- * CALLBACKS  Callbacks of one client come one at a time, in order, never inside a call of the
- *            application and never under a lock: they may call anything. A slow callback delays
+ * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
+ *            inside a call of the application, but for aliot_runtime_poll and what
+ *            aliot_client_destroy delivers: they may call anything. A slow callback delays
  *            other callbacks of its runtime. It never delays the keep-alive.
  * RUNTIMES   A runtime is one network thread and one place where callbacks run: a thread of the
  *            library, or aliot_runtime_poll on a thread of the application. Any number of clients
@@ -110,10 +111,17 @@ const CONTRACT: &str = r"/*
 #include <stdint.h>
 ";
 
-const VERSION_MACROS: &str = r#"#define ALIOT_VERSION_NUMBER \
+const VERSION_PARTS: [(&str, &str); 3] = [
+    ("MAJOR", "Version of this header, first part."),
+    ("MINOR", "Version of this header, second part."),
+    ("PATCH", "Version of this header, third part."),
+];
+
+const VERSION_MACROS: &str = r#"/** Version of this header in one number: 0x000102 is 0.1.2. */
+#define ALIOT_VERSION_NUMBER \
     ((ALIOT_VERSION_MAJOR << 16) | (ALIOT_VERSION_MINOR << 8) | ALIOT_VERSION_PATCH)
 
-/* Whether the running library can serve a program compiled with this header. */
+/** Whether the running library can serve a program compiled with this header. */
 #define ALIOT_VERSION_MATCHES() (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8)
 
 #ifdef __cplusplus
@@ -171,8 +179,9 @@ fn name_shared_library() {
 fn header() -> Result<String, cbindgen::Error> {
     let mut text = CONTRACT.to_owned();
     text.push('\n');
-    for part in ["MAJOR", "MINOR", "PATCH"] {
+    for (part, meaning) in VERSION_PARTS {
         let value = env(&format!("CARGO_PKG_VERSION_{part}"));
+        let _ = writeln!(text, "/** {meaning} */");
         let _ = writeln!(text, "#define ALIOT_VERSION_{part} {value}");
     }
     text.push_str(VERSION_MACROS);

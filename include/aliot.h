@@ -30,8 +30,9 @@
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
  *            not wait, except aliot_client_destroy, which is allowed everywhere.
- * CALLBACKS  Callbacks of one client come one at a time, in order, never inside a call of the
- *            application and never under a lock: they may call anything. A slow callback delays
+ * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
+ *            inside a call of the application, but for aliot_runtime_poll and what
+ *            aliot_client_destroy delivers: they may call anything. A slow callback delays
  *            other callbacks of its runtime. It never delays the keep-alive.
  * RUNTIMES   A runtime is one network thread and one place where callbacks run: a thread of the
  *            library, or aliot_runtime_poll on a thread of the application. Any number of clients
@@ -48,13 +49,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Version of this header, first part. */
 #define ALIOT_VERSION_MAJOR 0
+/** Version of this header, second part. */
 #define ALIOT_VERSION_MINOR 1
+/** Version of this header, third part. */
 #define ALIOT_VERSION_PATCH 0
+/** Version of this header in one number: 0x000102 is 0.1.2. */
 #define ALIOT_VERSION_NUMBER \
     ((ALIOT_VERSION_MAJOR << 16) | (ALIOT_VERSION_MINOR << 8) | ALIOT_VERSION_PATCH)
 
-/* Whether the running library can serve a program compiled with this header. */
+/** Whether the running library can serve a program compiled with this header. */
 #define ALIOT_VERSION_MATCHES() (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8)
 
 #ifdef __cplusplus
@@ -177,6 +182,42 @@ typedef enum aliot_sign_method {
     ALIOT_SIGN_METHOD_SHA256 = 3,
 } aliot_sign_method;
 
+/** What keeps credentials that were made elsewhere from signing a device in. */
+typedef enum aliot_sign_finding {
+    /** Nothing: they sign the device in. */
+    ALIOT_SIGN_FINDING_MATCHES = 0,
+    /** The client id is not of the form id|name=value,name=value| with both bars. */
+    ALIOT_SIGN_FINDING_CLIENT_ID_FORM = 1,
+    /** securemode is missing, unknown, or does not fit the transport. */
+    ALIOT_SIGN_FINDING_SECURE_MODE = 2,
+    /** The user name is not the device name, '&' and the product key. */
+    ALIOT_SIGN_FINDING_USERNAME = 3,
+    /** The user name has its two parts swapped. */
+    ALIOT_SIGN_FINDING_USERNAME_SWAPPED = 4,
+    /** White space or a NUL where none belongs. */
+    ALIOT_SIGN_FINDING_WHITE_SPACE = 5,
+    /** The password mixes upper and lower case digits. */
+    ALIOT_SIGN_FINDING_HEX_CASE = 6,
+    /** The password is not a signature in hexadecimal digits. */
+    ALIOT_SIGN_FINDING_PASSWORD_FORM = 7,
+    /** The password is a secret itself. */
+    ALIOT_SIGN_FINDING_SECRET_SENT = 8,
+    /** The password is made with another method than signmethod says. */
+    ALIOT_SIGN_FINDING_SIGN_METHOD = 9,
+    /** The timestamp that is signed and the one in the client id are not the same. */
+    ALIOT_SIGN_FINDING_TIMESTAMP = 10,
+    /** The client id that is signed is not the part before the first bar. */
+    ALIOT_SIGN_FINDING_SIGNED_CLIENT_ID = 11,
+    /** The signed names and values are in another order or form. */
+    ALIOT_SIGN_FINDING_CONTENT_FORM = 12,
+    /** The product secret is used in place of the device secret. */
+    ALIOT_SIGN_FINDING_PRODUCT_SECRET = 13,
+    /** The device secret is used in another form than it has. */
+    ALIOT_SIGN_FINDING_SECRET_FORM = 14,
+    /** No usual mistake explains the password. */
+    ALIOT_SIGN_FINDING_UNEXPLAINED = 15,
+} aliot_sign_finding;
+
 /** How the password's hexadecimal digits are written. */
 typedef enum aliot_hex_case {
     /** 0-9 A-F. The default. */
@@ -200,7 +241,7 @@ typedef enum aliot_outbox_policy {
 typedef enum aliot_take_over_policy {
     /** Waits the longest delay before it tries again. The default. */
     ALIOT_TAKE_OVER_POLICY_WAIT = 0,
-    /** Stops, as if aliot_client_stop had been called. */
+    /** Stops. What is queued stays queued for the next start. */
     ALIOT_TAKE_OVER_POLICY_STOP = 1,
     /** Tries again as after any loss. Two clients that do this evict each other for ever. */
     ALIOT_TAKE_OVER_POLICY_FIGHT = 2,
@@ -258,22 +299,48 @@ typedef enum aliot_stage {
     ALIOT_STAGE_WEBSOCKET = 12,
 } aliot_stage;
 
-/** What a client counts since it was created, or, for the outbox, holds now. */
+/** What a client counts since it was created, or holds now. */
 typedef enum aliot_counter {
     /** Connections that the platform accepted. */
     ALIOT_COUNTER_CONNECTS = 1,
-    /** Messages that aliot_client_publish accepted. */
+    /** Messages accepted by aliot_client_publish. */
     ALIOT_COUNTER_MESSAGES_SENT = 2,
     /** Messages that arrived. */
     ALIOT_COUNTER_MESSAGES_RECEIVED = 3,
     /** Of those, the ones that matched no subscription. */
     ALIOT_COUNTER_MESSAGES_UNROUTED = 4,
-    /** Messages of QoS 0 that were lost: callbacks too slow, or the client ended. */
+    /** Messages of QoS 0 that were dropped: callbacks too slow, or the client ended. */
     ALIOT_COUNTER_MESSAGES_DROPPED = 5,
     /** Operations accepted and not completed, now. */
     ALIOT_COUNTER_OUTBOX_OPERATIONS = 6,
-    /** Bytes that those take up, now. */
+    /** Bytes they are charged with, now. */
     ALIOT_COUNTER_OUTBOX_BYTES = 7,
+    /** Attempts to connect. */
+    ALIOT_COUNTER_ATTEMPTS = 8,
+    /** Attempts that failed. */
+    ALIOT_COUNTER_CONNECT_FAILURES = 9,
+    /** Connections that ended because the network or TLS broke them. */
+    ALIOT_COUNTER_LOST_TO_NETWORK = 10,
+    /** Connections that the peer closed. */
+    ALIOT_COUNTER_LOST_TO_PEER = 11,
+    /** Connections that went silent: no PINGRESP, no acknowledgement, no byte taken. */
+    ALIOT_COUNTER_LOST_TO_SILENCE = 12,
+    /** Connections on which the peer broke the protocol. */
+    ALIOT_COUNTER_LOST_TO_PROTOCOL = 13,
+    /** Connections that another one with this identity replaced. */
+    ALIOT_COUNTER_LOST_TO_TAKE_OVER = 14,
+    /** Connections closed because callbacks were too slow for QoS 1. */
+    ALIOT_COUNTER_LOST_TO_OVERFLOW = 15,
+    /** QoS 1 messages that the platform acknowledged. */
+    ALIOT_COUNTER_MESSAGES_ACKNOWLEDGED = 16,
+    /** Bytes of MQTT that sockets took. */
+    ALIOT_COUNTER_BYTES_SENT = 17,
+    /** Bytes of MQTT that arrived in whole packets. */
+    ALIOT_COUNTER_BYTES_RECEIVED = 18,
+    /** Microseconds from the last PINGREQ to its PINGRESP; 0 before the first. */
+    ALIOT_COUNTER_PING_ROUND_TRIP_US = 19,
+    /** Bytes that wait for callbacks, now. */
+    ALIOT_COUNTER_INBOX_BYTES = 20,
 } aliot_counter;
 
 /** How important a log record is. Each level includes the ones before it. */
@@ -286,7 +353,7 @@ typedef enum aliot_log_level {
     ALIOT_LOG_LEVEL_WARN = 2,
     /** A connection came or went. */
     ALIOT_LOG_LEVEL_INFO = 3,
-    /** Everything else; still never a secret or a payload. */
+    /** Each packet, with the beginning of its payload unless the platform sends secrets there. */
     ALIOT_LOG_LEVEL_DEBUG = 4,
 } aliot_log_level;
 
@@ -512,6 +579,8 @@ typedef struct aliot_log_record {
     const char *target;
     /** The line, without a line feed and without a secret. */
     const char *text;
+    /** When it was logged: milliseconds since 1970, UTC, by the device's clock. */
+    uint64_t time_ms;
 } aliot_log_record;
 
 /** Receives the events of a client. */
@@ -1594,7 +1663,7 @@ void aliot_runtime_destroy(aliot_runtime *runtime);
  * not wait, UINT32_MAX waits for ever.
  *
  * Blocks. Stores the number of callbacks that ran through `count_out`, which may be NULL; running
- * none is ALIOT_RESULT_OK with 0.
+ * none is ALIOT_RESULT_OK with 0, when the time is over or sooner.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_STATE on an ALIOT_DISPATCH_THREAD runtime, and while another thread polls
@@ -1646,10 +1715,13 @@ aliot_result aliot_client_create_on_runtime(const aliot_config *config,
  * Stops at once, cancels what is queued and releases all user data.
  *
  * The handle is bad from the start of the call on, also for the callbacks that deliver the
- * cancelled completions. When it returns, no callback of the client runs or will run: it waits for
- * one that is running on another thread. Inside a callback of the client it does not wait, and
- * that callback is followed by nothing but the completions and releases. On an ALIOT_DISPATCH_POLL
- * runtime those run inside this call. NULL and a destroyed handle do nothing.
+ * cancelled completions. Outside callbacks it waits for a callback of the client that is running
+ * on another thread, and delivers the remaining completions and releases inside this call, on
+ * either kind of runtime: when it returns, no callback of the client runs or will run.
+ *
+ * Inside a callback, of this client or of another, it does not wait: the completions and releases,
+ * and nothing else, run where the client's callbacks run, after the one that may be running. NULL
+ * and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
  */
 void aliot_client_destroy(aliot_client *client);
 
@@ -1684,7 +1756,8 @@ aliot_state aliot_client_state(const aliot_client *client);
  * Blocks until the client is connected, for at most `timeout_ms`.
  *
  * Errors:
- * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+ * ALIOT_RESULT_TIMEOUT, with what the last attempt failed with behind it, as aliot_last_error and
+ * the functions beside it tell; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
  * ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
  * callback.
  */
@@ -1693,11 +1766,26 @@ aliot_result aliot_client_wait_connected(aliot_client *client, uint32_t timeout_
 /**
  * Blocks until every operation accepted before this call has ended, for at most `timeout_ms`.
  *
+ * ALIOT_RESULT_OK says that they have ended; how, their completions say. No callback has to run
+ * for it, so the thread that polls a runtime may wait as well.
+ *
  * Errors:
  * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
  * ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
  */
 aliot_result aliot_client_wait_flushed(aliot_client *client, uint32_t timeout_ms);
+
+/**
+ * Blocks until at least half of the outbox is free, for at most `timeout_ms`.
+ *
+ * For a program that publishes as fast as the network takes it: after ALIOT_RESULT_OUTBOX_FULL,
+ * wait and publish again.
+ *
+ * Errors:
+ * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
+ * ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+ */
+aliot_result aliot_client_wait_room(aliot_client *client, uint32_t timeout_ms);
 
 /**
  * Blocks until the client has stopped, for at most `timeout_ms`. Does not stop it.
@@ -1815,7 +1903,9 @@ aliot_result aliot_client_set_event_callback(aliot_client *client,
 /**
  * Sets the callback that receives the end of each operation; NULL removes it.
  *
- * With a NULL `on_completion`, `userdata` and `release` are ignored.
+ * Operations are messages, subscriptions and their ends. Each has a completion, also without a
+ * token, except a QoS 0 message without one. With a NULL `on_completion`, `userdata` and `release`
+ * are ignored.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_STATE unless the client is stopped.
@@ -1870,7 +1960,36 @@ aliot_result aliot_sign(aliot_sign_method method,
                         size_t capacity);
 
 /**
+ * Says what keeps a client id, user name and password that someone else made from signing the
+ * device in, and which change mends it.
+ *
+ * `product_secret` may be NULL; if given, its use in place of the device secret is recognised.
+ * `endpoint` may be NULL; if given, securemode must fit it. The most important mistake is stored
+ * through `finding_out`. `buffer` receives all of them in words, each with its remedy, as far as
+ * `capacity` allows: 2048 bytes hold any. It may be NULL if `capacity` is 0. No text contains a
+ * secret or anything else of what was submitted. Uses no network.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT for an identity that does not sign: a device token or a verbatim
+ * one.
+ *
+ * Safety:
+ * `product_secret`, `client_id`, `username` and `password` must be NULL or NUL-terminated,
+ * `finding_out` NULL or valid for writing, `buffer` NULL or have room for `capacity` bytes.
+ */
+aliot_result aliot_sign_check(const aliot_identity *identity,
+                              const char *product_secret,
+                              const aliot_endpoint *endpoint,
+                              const char *client_id,
+                              const char *username,
+                              const char *password,
+                              aliot_sign_finding *finding_out,
+                              char *buffer,
+                              size_t capacity);
+
+/**
  * Writes "/<product key>/<device name>/user/<suffix>", a topic of the product's own.
+ * The suffixes of a new product are "update", "update/error" and "get".
  *
  * Errors:
  * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
@@ -1885,7 +2004,8 @@ aliot_result aliot_topic_user(const aliot_identity *identity,
                               size_t capacity);
 
 /**
- * Writes "/sys/<product key>/<device name>/<suffix>", a topic of the platform.
+ * Writes "/sys/<product key>/<device name>/<suffix>", a topic of the platform. A suffix is, for
+ * instance, "thing/event/property/post".
  *
  * Errors:
  * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;

@@ -23,10 +23,36 @@ pub enum Counter {
     MessagesUnrouted = 4,
     /// Messages of QoS 0 that were dropped: callbacks too slow, or the client ended.
     MessagesDropped = 5,
-    /// Operations accepted and not completed.
+    /// Operations accepted and not completed, now.
     OutboxOperations = 6,
-    /// Bytes they are charged with.
+    /// Bytes they are charged with, now.
     OutboxBytes = 7,
+    /// Attempts to connect.
+    Attempts = 8,
+    /// Attempts that failed.
+    ConnectFailures = 9,
+    /// Connections that ended because the network or TLS broke them.
+    LostToNetwork = 10,
+    /// Connections that the peer closed.
+    LostToPeer = 11,
+    /// Connections that went silent: no PINGRESP, no acknowledgement, no byte taken.
+    LostToSilence = 12,
+    /// Connections on which the peer broke the protocol.
+    LostToProtocol = 13,
+    /// Connections that another one with this identity replaced.
+    LostToTakeOver = 14,
+    /// Connections closed because callbacks were too slow for QoS 1.
+    LostToOverflow = 15,
+    /// QoS 1 messages that the platform acknowledged.
+    MessagesAcknowledged = 16,
+    /// Bytes of MQTT that sockets took.
+    BytesSent = 17,
+    /// Bytes of MQTT that arrived in whole packets.
+    BytesReceived = 18,
+    /// Microseconds from the last PINGREQ to its PINGRESP; 0 before the first.
+    PingRoundTripUs = 19,
+    /// Bytes that wait for callbacks, now.
+    InboxBytes = 20,
 }
 
 /// A device's connection to the platform.
@@ -65,14 +91,16 @@ impl Client {
     }
 
     fn change_handlers(&self, change: impl FnOnce(&mut Handlers) -> Handlers) -> Result<(), Error> {
-        self.hub.call(|device, _| {
+        let mailbox = &self.hub.mailbox;
+        // Under the client's lock, so that none is set on a client that is being destroyed.
+        let schedule = self.hub.call(|device, _| {
             if device.state() != State::Stopped {
                 let text = "callbacks can only be changed while the client is stopped";
                 return Err(Error::new(ErrorKind::InvalidState, Stage::State, text));
             }
-            Ok(())
+            Ok(mailbox.change_handlers(change))
         })?;
-        if self.hub.mailbox.change_handlers(change) {
+        if schedule {
             self.hub.schedule();
         }
         Ok(())
@@ -210,6 +238,17 @@ impl Client {
         self.hub.wait(timeout, |device| Ok(device.has_passed(mark)))
     }
 
+    /// Blocks until at least half of the outbox is free, for an application that publishes as fast
+    /// as the network takes it: after [`ErrorKind::OutboxFull`], wait and publish again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Cancelled`] if destroyed meanwhile,
+    /// [`ErrorKind::WouldDeadlock`].
+    pub fn wait_room(&self, timeout: Duration) -> Result<(), Error> {
+        self.hub.wait(timeout, |device| Ok(device.has_room()))
+    }
+
     /// Blocks until stopped.
     ///
     /// # Errors
@@ -291,15 +330,28 @@ impl Client {
     /// The present value of `counter`.
     pub fn counter(&self, counter: Counter) -> u64 {
         let core = self.hub.lock();
-        let (counters, (operations, bytes)) = (core.device.counters(), core.device.outbox_level());
+        let counters = core.device.counters();
         match counter {
             Counter::Connects => counters.connects,
             Counter::MessagesSent => counters.published,
             Counter::MessagesReceived => counters.received,
             Counter::MessagesUnrouted => counters.unrouted,
             Counter::MessagesDropped => counters.dropped,
-            Counter::OutboxOperations => operations as u64,
-            Counter::OutboxBytes => bytes as u64,
+            Counter::OutboxOperations => core.device.outbox_level().0 as u64,
+            Counter::OutboxBytes => core.device.outbox_level().1 as u64,
+            Counter::Attempts => counters.attempts,
+            Counter::ConnectFailures => counters.failures,
+            Counter::LostToNetwork => counters.lost_network,
+            Counter::LostToPeer => counters.lost_closed,
+            Counter::LostToSilence => counters.lost_silent,
+            Counter::LostToProtocol => counters.lost_protocol,
+            Counter::LostToTakeOver => counters.lost_taken_over,
+            Counter::LostToOverflow => counters.lost_overflow,
+            Counter::MessagesAcknowledged => counters.acknowledged,
+            Counter::BytesSent => counters.bytes_sent,
+            Counter::BytesReceived => counters.bytes_received,
+            Counter::PingRoundTripUs => counters.ping_round_trip.as_micros() as u64,
+            Counter::InboxBytes => core.device.inbox_level() as u64,
         }
     }
 

@@ -21,6 +21,9 @@
     )
 )]
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench_support;
 mod client;
 mod engine;
 mod error;
@@ -49,6 +52,7 @@ pub use proto::profile::Profile;
 pub use proto::qos::Qos;
 pub use proto::registration::{Registration, RegistrationKind, RegistrationMode};
 pub use proto::sign::{HexCase, SignMethod, connect_content, sign};
+pub use proto::signcheck::{SignFinding, Submitted, check_signature};
 pub use proto::topic::{TopicFilter, TopicName, sys_topic, user_topic};
 pub use proto::trust::{TlsVersions, Trust};
 pub use proto::way::AddressFamily;

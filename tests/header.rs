@@ -85,6 +85,26 @@ fn no_line_is_longer_than_100_columns() {
     }
 }
 
+/// A name that has gone would send readers looking for it.
+#[test]
+fn the_documents_name_what_the_header_has() {
+    let header = fs::read_to_string(COMMITTED).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let known: std::collections::BTreeSet<_> = header.split(|c| !is_name(c)).collect();
+    for file in ["README.md", "docs/migration.md", "docs/packaging.md"] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let names = text.split(|c| !is_name(c)).filter(|name| {
+            // ALIOT_ alone is also how variables of CMake and of the examples begin.
+            let of_c = name.starts_with("aliot_") || name.starts_with("ALIOT_RESULT_");
+            of_c && !name.ends_with('_')
+        });
+        for name in names {
+            assert!(known.contains(name), "{file}: the header has no {name}");
+        }
+    }
+}
+
 fn compile(compiler: &str, language: &str, standard: &str, name: &str, text: &str) {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("header");
     fs::create_dir_all(&directory).unwrap();

@@ -38,7 +38,8 @@ fn committed(cmake: &str) -> Vec<String> {
 
 /// What rustc says when it builds the static library, without repetitions.
 fn native_static_libs() -> Vec<String> {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("static_libs");
+    // One cargo cache with `tests/package`: the crates are compiled once.
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("package/cargo");
     let output = Command::new(env!("CARGO"))
         .args(["rustc", "--lib", "--crate-type", "staticlib"])
         .args(["--", "--print", "native-static-libs"])

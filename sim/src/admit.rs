@@ -8,6 +8,7 @@ use rumqttc::mqttbytes::v4::Connect;
 use crate::auth::{self, Accepted, Credentials, Outcome, Refusal, code};
 use crate::broker::{Admitted, Arrival, Broker, take_over};
 use crate::faults::Phase;
+use crate::feed::now_ms;
 use crate::limits::{MINUTE, Rate};
 use crate::messages;
 use crate::outbox::{End, Outbox};
@@ -178,6 +179,7 @@ impl Broker {
             takes_custom_rrpc: accepted.takes_custom_rrpc,
             private,
             rate: Rate::new(Instant::now()),
+            since_ms: now_ms(),
         };
         let admitted = Admitted {
             identity: identity.clone(),

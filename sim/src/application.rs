@@ -280,6 +280,22 @@ impl Sim {
         self.broker.desire(&identity, &wanted)
     }
 
+    /// Adds a device with a secret of the simulator's own making, or finds the one it has, and
+    /// returns the secret.
+    pub fn device_with_secret(&self, product_key: &str, device_name: &str) -> String {
+        let identity = Identity::new(product_key, device_name);
+        let mut state = self.broker.lock();
+        let known = state.registry.device(&identity);
+        if let Some(secret) = known.and_then(|device| device.secret.as_ref()) {
+            return secret.expose().to_owned();
+        }
+        let secret = state.random.secret();
+        let made = secret.clone();
+        state.registry.add_device(product_key, device_name, made);
+        state.platform.touch();
+        secret
+    }
+
     /// What is known of a device beside its identity, as JSON: tags, properties, shadow, versions.
     pub fn twin(&self, product_key: &str, device_name: &str) -> String {
         let state = self.broker.lock();

@@ -14,6 +14,9 @@ struct File {
     product: Vec<ProductEntry>,
     #[serde(default)]
     verbatim: Vec<VerbatimEntry>,
+    /// Flags of the program, which are of no concern to a registry.
+    #[serde(default)]
+    simulator: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -64,19 +67,32 @@ pub fn load(path: &Path, registry: &mut Registry) -> Result<(), Error> {
     parse(&text, registry).map_err(|reason| Error::Config(format!("{}: {reason}", path.display())))
 }
 
+/// The table `[simulator]` of the file at `path`: names of flags and their values as text.
+///
+/// # Errors
+/// `Error::Config` if the file cannot be read or says something that is not understood.
+pub fn settings(path: &Path) -> Result<Vec<(String, String)>, Error> {
+    let wrong = |reason: String| Error::Config(format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let table = read(&text).map_err(wrong)?.simulator;
+    let text = |name: &str, value: toml::Value| match value {
+        toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Float(number) => Ok(number.to_string()),
+        toml::Value::Boolean(on) => Ok(on.to_string()),
+        _ => Err(wrong(format!("{name} in [simulator] is no single value"))),
+    };
+    let pairs = table.into_iter().map(|(name, value)| {
+        let value = text(&name, value)?;
+        Ok((name, value))
+    });
+    pairs.collect()
+}
+
 /// Adds what `text` names to `registry`. The error is a sentence without any value of the file,
 /// since a value may be a secret.
 fn parse(text: &str, registry: &mut Registry) -> Result<(), String> {
-    let file: File = toml::from_str(text).map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(0, |span| {
-            text.get(..span.start)
-                .unwrap_or_default()
-                .matches('\n')
-                .count()
-                + 1
-        });
-        format!("line {line}: {}", without_values(error.message()))
-    })?;
+    let file = read(text)?;
     for product in file.product {
         check_name("product key", &product.key)?;
         let key = product.key;
@@ -119,6 +135,19 @@ fn parse(text: &str, registry: &mut Registry) -> Result<(), String> {
     Ok(())
 }
 
+fn read(text: &str) -> Result<File, String> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(0, |span| {
+            text.get(..span.start)
+                .unwrap_or_default()
+                .matches('\n')
+                .count()
+                + 1
+        });
+        format!("line {line}: {}", without_values(error.message()))
+    })
+}
+
 /// The parser's message with everything in double quotes left out: there it repeats values of the
 /// file, whereas names of fields stand in backquotes.
 pub(crate) fn without_values(message: &str) -> String {
@@ -153,6 +182,21 @@ pub fn add_device(text: &str, registry: &mut Registry) -> Result<(), Error> {
     }
     registry.add_device(key, name, secret);
     Ok(())
+}
+
+/// Product key and device name out of `text`, which names them as `productKey,deviceName`.
+///
+/// # Errors
+/// `Error::Config` if `text` has another form.
+pub fn device_name(text: &str) -> Result<(String, String), Error> {
+    let Some((key, name)) = text.split_once(',') else {
+        let reason = "such a device is given as productKey,deviceName";
+        return Err(Error::Config(reason.to_owned()));
+    };
+    check_name("product key", key)
+        .and_then(|()| check_name("device name", name))
+        .map_err(Error::Config)?;
+    Ok((key.to_owned(), name.to_owned()))
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub(crate) fn next(buffer: &mut BytesMut) -> Result<Option<Packet>, Fault> {
         Err(error) => return malformed(error.to_string()),
     };
     let mut frame = buffer.split_to(header.frame_length());
+    if first == CONNECT {
+        frame = as_3_1_1(frame);
+    }
     let raw = frame.clone().freeze();
     let body_at = raw
         .iter()
@@ -84,6 +87,31 @@ fn check_first_byte(first: u8) -> Result<(), Fault> {
     }
 }
 
+/// A CONNECT of MQTT 3.1 as one of 3.1.1, which has the same fields under another protocol name. The
+/// platform takes both. Any other packet stays as it is.
+fn as_3_1_1(frame: BytesMut) -> BytesMut {
+    let old = b"\0\x06MQIsdp\x03";
+    let body_at = frame.iter().skip(1).position(|byte| byte & 0x80 == 0);
+    let body = body_at.and_then(|at| frame.get(at + 2..));
+    let Some(rest) = body.and_then(|body| body.strip_prefix(old)) else {
+        return frame;
+    };
+    let body = [&b"\0\x04MQTT\x04"[..], rest].concat();
+    let mut renamed = BytesMut::with_capacity(body.len() + 5);
+    renamed.extend_from_slice(&[CONNECT]);
+    let mut left = body.len();
+    loop {
+        let byte = u8::try_from(left % 128).unwrap_or(0);
+        left /= 128;
+        renamed.extend_from_slice(&[if left > 0 { byte | 0x80 } else { byte }]);
+        if left == 0 {
+            break;
+        }
+    }
+    renamed.extend_from_slice(&body);
+    renamed
+}
+
 /// Protocol name, level and flags. Source: MQTT 3.1.1, 3.1.2.
 fn check_connect_header(body: &Bytes) -> Result<(), Fault> {
     let Some(header) = body.get(..8) else {
@@ -108,10 +136,9 @@ fn check_connect_header(body: &Bytes) -> Result<(), Fault> {
                 "{version}: speak MQTT 3.1.1, level 4"
             )))
         }
-        [0, 6, b'M', b'Q', b'I', b's', b'd', b'p'] => {
-            let reason = "MQTT 3.1: the platform takes it, the simulator only MQTT 3.1.1, level 4";
-            Err(Fault::Version(reason.into()))
-        }
+        [0, 6, b'M', b'Q', b'I', b's', b'd', b'p'] => Err(Fault::Version(
+            "MQIsdp of another level than 3: speak MQTT 3.1.1, level 4".into(),
+        )),
         _ => malformed("a CONNECT whose protocol name is not MQTT"),
     }
 }
@@ -252,7 +279,10 @@ mod tests {
             Err(Fault::Version(_))
         ));
         let old = b"\x10\x0e\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x00";
-        assert!(matches!(read(old), Err(Fault::Version(_))));
+        assert!(matches!(read(old), Ok(Some(Packet::Connect(_)))));
+        let mut older = *old;
+        older[10] = 2;
+        assert!(matches!(read(&older), Err(Fault::Version(_))));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Link {
     pub(crate) takes_custom_rrpc: bool,
     pub(crate) private: bool,
     pub(crate) rate: Rate,
+    /// When it came, in milliseconds since 1970.
+    pub(crate) since_ms: u64,
 }
 
 /// What became of a message for a device.
@@ -198,6 +200,7 @@ mod tests {
             takes_custom_rrpc: false,
             private: false,
             rate: Rate::new(std::time::Instant::now()),
+            since_ms: 0,
         };
         Session {
             link: Some(link),

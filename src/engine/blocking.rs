@@ -4,12 +4,15 @@
 //! would hold up the end of the runtime. The threads inherit the signal mask of the network thread.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use socket2::{Domain, Socket, Type};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 
+use super::dial::out_of_resources;
 use crate::error::{Error, ErrorKind, Stage};
 
 /// Threads at the same time, for ten thousand clients may ask at once.
@@ -101,21 +104,32 @@ fn forget(host: &str) {
 }
 
 fn ask_system(host: &str) -> Addresses {
-    let failed = |reason: String| {
-        Error::new(
-            ErrorKind::Dns,
-            Stage::Resolve,
-            format!("cannot look up {host}: {reason}"),
-        )
+    let failed = |kind, reason: String| {
+        let text = format!("cannot look up {host}: {reason}");
+        Error::new(kind, Stage::Resolve, text)
     };
     let addresses: Vec<SocketAddr> = (host, 0)
         .to_socket_addrs()
-        .map_err(|error| failed(error.to_string()).with_os_error(error.raw_os_error()))?
+        .map_err(|error| match shortage(&error) {
+            Some(shortage) => failed(ErrorKind::NoResources, shortage.to_string())
+                .with_os_error(shortage.raw_os_error()),
+            None => failed(ErrorKind::Dns, error.to_string()).with_os_error(error.raw_os_error()),
+        })?
         .collect();
     if addresses.is_empty() {
-        return Err(failed("it has no address".to_owned()));
+        return Err(failed(ErrorKind::Dns, "it has no address".to_owned()));
     }
     Ok(addresses)
+}
+
+/// The lack of descriptors or memory behind a failed lookup. The system's resolver does not tell:
+/// without a descriptor it knows no name.
+fn shortage(error: &io::Error) -> Option<io::Error> {
+    if out_of_resources(error) {
+        return error.raw_os_error().map(io::Error::from_raw_os_error);
+    }
+    let probe = Socket::new(Domain::IPV4, Type::DGRAM, None);
+    probe.err().filter(out_of_resources)
 }
 
 async fn permit(stage: Stage) -> Result<SemaphorePermit<'static>, Error> {

@@ -26,7 +26,12 @@ pub(super) fn of(key: String, limit: Option<u32>) -> Arc<Mutex<Budget>> {
     let budget = budgets
         .entry(key)
         .or_insert_with(|| Arc::new(Mutex::new(Budget::new(limit))));
-    lock(budget).set_limit(limit);
+    // Two clients share it: the stricter limit holds for both.
+    if Arc::strong_count(budget) == 1 {
+        lock(budget).set_limit(limit);
+    } else {
+        lock(budget).lower_limit(limit);
+    }
     Arc::clone(budget)
 }
 

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -76,9 +77,25 @@ impl Target {
     }
 }
 
+/// Connections that are being opened at the same time. When ten thousand clients lose the network
+/// together, their handshakes would share one processor so evenly that none is done in time.
+const MAX_TURNS: usize = 64;
+
+static TURNS: Semaphore = Semaphore::const_new(MAX_TURNS);
+
+/// Nothing closes the semaphore.
+fn no_turn() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        Stage::Library,
+        "no turn to connect is ever given again",
+    )
+}
+
 /// Hears how a dial goes.
 pub(crate) trait Watch: Send {
-    /// A stage begins: `Resolve`, `Tcp`, `Proxy`, `Tls`, `WebSocket`.
+    /// A stage begins: `Resolve`, `Tcp`, `Proxy`, `Tls`, `WebSocket`; or `Session`, when it has to
+    /// wait for others to connect before `Tcp`, which is not time that its peer takes.
     fn stage(&mut self, stage: Stage);
 
     /// A certificate ends soon.
@@ -106,6 +123,13 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
         None => (&target.host, target.port),
     };
     let addresses = resolve(host, port, &target.way).await?;
+    let _turn = match TURNS.try_acquire() {
+        Ok(turn) => turn,
+        Err(_) => {
+            watch.stage(Stage::Session);
+            TURNS.acquire().await.map_err(|_| no_turn())?
+        }
+    };
     watch.stage(Stage::Tcp);
     let mut stream = connect_any(addresses, target).await?;
     if let Some(proxy) = &target.way.proxy {
@@ -357,7 +381,8 @@ fn unreachable_error(host: &str, failures: &[(SocketAddr, io::Error)]) -> Error 
     .with_os_error(os_error)
 }
 
-fn out_of_resources(error: &io::Error) -> bool {
+/// Whether the process or the system has none left of something, whatever was asked for.
+pub(super) fn out_of_resources(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| {
         matches!(
             Errno::from_raw(number),

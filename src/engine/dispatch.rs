@@ -52,6 +52,16 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
+/// Runs the callbacks of one client. A panic in here, which would be a defect, is that client's
+/// alone.
+fn run(work: Arc<dyn Work>) -> usize {
+    catch_unwind(AssertUnwindSafe(|| work.run())).unwrap_or_else(|panic| {
+        let text = panic_text(panic.as_ref());
+        log(Level::Error, "dispatch", format_args!("defect: {text}"));
+        0
+    })
+}
+
 /// The clients of one runtime that have callbacks to run, first come first served.
 pub(crate) struct Dispatcher {
     state: Mutex<State>,
@@ -145,7 +155,7 @@ impl Dispatcher {
             let work = state.ready.remove(index);
             drop(state);
             if let Some(work) = work {
-                work.run();
+                run(work);
             }
         }
     }
@@ -179,7 +189,7 @@ impl Dispatcher {
                     .unwrap_or_else(PoisonError::into_inner);
             };
             drop(state);
-            work.run();
+            run(work);
         }
     }
 
@@ -219,7 +229,7 @@ impl Dispatcher {
                 break;
             };
             drop(state);
-            count += work.run();
+            count += run(work);
             state = self.lock();
         }
         self.clear_signal(&mut state);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::time::{Sleep, sleep_until};
 
 use super::budgets;
@@ -23,6 +23,7 @@ use super::dispatch::panic_text;
 use super::expiry::Notice;
 use super::hub::Hub;
 use super::link::Link;
+use super::trace;
 use crate::log::{Level, log};
 use crate::proto::codec::{self, Malformed, Packet};
 use crate::proto::device::Action;
@@ -32,8 +33,18 @@ use crate::{Error, ErrorKind, Stage};
 /// Bytes asked of the socket at once. One buffer serves every connection of a thread.
 const READ_LEN: usize = 64 * 1024;
 
+/// A packet of which so much is missing is read into its place, not through the shared buffer.
+const LARGE: usize = 16 * 1024;
+
 /// Bytes that one connection may read before it is another one's turn.
 const READ_TURN: usize = 512 * 1024;
+
+/// A deadline that moves by less than this is not worth setting the timer anew: it rings once for
+/// nothing.
+const SPURIOUS: Duration = Duration::from_secs(1);
+
+/// Packets whose place is kept from one read to the next.
+const KEPT: usize = 64;
 
 /// Rounds of writing and reading before it is another one's turn.
 const ROUNDS: usize = 16;
@@ -60,6 +71,8 @@ pub(crate) struct Driver {
     /// TLS took all of the chunk and has not flushed it.
     flushing: bool,
     inbound: BytesMut,
+    /// The messages of late were large.
+    reads_large: bool,
     packets: VecDeque<Packet>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
@@ -70,7 +83,10 @@ struct Reporter<'a>(&'a Hub);
 
 impl Watch for Reporter<'_> {
     fn stage(&mut self, stage: Stage) {
-        self.0.lock().device.handle_stage(stage);
+        let mut core = self.0.lock();
+        let budget = core.budget();
+        let mut budget = budgets::lock(&budget);
+        core.device.handle_stage(stage, clock::now(), &mut budget);
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -78,6 +94,11 @@ impl Watch for Reporter<'_> {
         let mut core = self.0.lock();
         core.device.handle_notice(notice.ends, notice.text);
     }
+}
+
+/// Whether the packet that begins here is a large one.
+fn is_large(inbound: &[u8]) -> bool {
+    codec::missing(inbound).is_some_and(|missing| missing >= LARGE)
 }
 
 /// What one look at the link found.
@@ -98,6 +119,7 @@ impl Driver {
             chunk: Chunk::default(),
             flushing: false,
             inbound: BytesMut::new(),
+            reads_large: false,
             packets: VecDeque::new(),
             timer: None,
             timer_at: Duration::MAX,
@@ -115,8 +137,9 @@ impl Driver {
                 core.device.handle_timeout(now, &mut budget);
                 drop(budget);
                 let action = core.device.poll_action();
-                self.hub.publish_outputs(&mut core);
-                if action.is_none() && core.is_finished() {
+                let is_finished = action.is_none() && core.is_finished();
+                self.hub.release(core);
+                if is_finished {
                     return Poll::Ready(());
                 }
                 action
@@ -160,7 +183,9 @@ impl Driver {
                 let config = core.device.config();
                 let endpoint = config.endpoint();
                 Target {
-                    user_timeout: Some(config.ack_timeout()),
+                    // A backstop behind the library's own deadlines. Linux counts it from the first
+                    // probe of a small window: sooner, it would end slow links that make progress.
+                    user_timeout: config.keep_alive().map(|interval| interval * 3 / 2),
                     max_packet_len: hub.max_packet_len(),
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
@@ -222,9 +247,19 @@ impl Driver {
         if self.chunk.is_empty() && !self.flushing {
             let mut core = self.hub.lock();
             if !core.device.has_transmit(now) {
+                drop(core);
+                // Idle connections hold no buffers.
+                self.chunk = Chunk::default();
                 return Poll::Pending;
             }
             core.device.poll_transmit(&mut self.chunk, now);
+            drop(core);
+            if self.chunk.is_empty() {
+                return Poll::Pending;
+            }
+            if trace::is_on() {
+                self.chunk.rest().into_iter().for_each(trace::sent);
+            }
         }
         let mut progress = false;
         while !self.chunk.is_done() {
@@ -255,7 +290,7 @@ impl Driver {
         self.flushing = false;
         let mut core = self.hub.lock();
         core.device.handle_written(&mut self.chunk, now);
-        self.hub.publish_outputs(&mut core);
+        self.hub.release(core);
         Poll::Ready(Ok(()))
     }
 
@@ -267,13 +302,33 @@ impl Driver {
                 break;
             };
             let inbound = &mut self.inbound;
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                let len = ready!(link.poll_read(cx, scratch));
-                if let Ok(len) = len {
-                    inbound.extend_from_slice(scratch.get(..len).unwrap_or_default());
-                }
-                Poll::Ready(len)
-            });
+            let missing = codec::missing(inbound).unwrap_or_default();
+            let read = if missing >= LARGE {
+                // Straight into its place. The length was checked when its first bytes came, and
+                // memory is asked for as it fills.
+                self.reads_large = true;
+                let len = missing.min(READ_LEN);
+                inbound.reserve(len);
+                link.poll_read_into(cx, &mut (&mut *inbound).limit(len))
+            } else {
+                // The head of the next large message is not worth copying most of it.
+                let len = if self.reads_large {
+                    LARGE / 2
+                } else {
+                    READ_LEN
+                };
+                SCRATCH.with_borrow_mut(|scratch| {
+                    let scratch = scratch.get_mut(..len).unwrap_or_default();
+                    let len = ready!(link.poll_read(cx, scratch));
+                    if let Ok(len) = len {
+                        inbound.extend_from_slice(scratch.get(..len).unwrap_or_default());
+                        // A whole buffer of small ones: large buffers again.
+                        let is_full = len == LARGE / 2 && missing == 0;
+                        self.reads_large &= !is_full || is_large(inbound);
+                    }
+                    Poll::Ready(len)
+                })
+            };
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Link::closed())),
                 Poll::Ready(Ok(len)) => total += len,
@@ -290,27 +345,37 @@ impl Driver {
     }
 
     fn handle_inbound(&mut self, now: Duration) {
+        let before = self.inbound.len();
         let split = self.split();
+        let received = before - self.inbound.len();
         if self.inbound.is_empty() {
             // The messages cut from it hold the memory as long as they need it.
             self.inbound = BytesMut::new();
         }
         let mut core = self.hub.lock();
+        core.device.count_received(received);
         if self.packets.is_empty() {
             core.device.handle_received(now);
         } else {
             core.device.handle_packets(self.packets.drain(..), now);
+            if self.packets.capacity() > KEPT {
+                self.packets = VecDeque::new();
+            }
         }
         if let Err(malformed) = split {
             core.device.fail_protocol(malformed.to_string());
         }
-        self.hub.publish_outputs(&mut core);
+        self.hub.release(core);
     }
 
     fn split(&mut self) -> Result<(), Malformed> {
         let max_len = self.hub.max_packet_len();
         while let Some((frame, header_len)) = codec::split(&mut self.inbound, max_len)? {
-            self.packets.push_back(codec::decode(frame, header_len)?);
+            let packet = codec::decode(frame, header_len)?;
+            if trace::is_on() {
+                trace::received(&packet);
+            }
+            self.packets.push_back(packet);
         }
         Ok(())
     }
@@ -328,7 +393,7 @@ impl Driver {
         core.device
             .handle_lost(error, chunk, now, clock::entropy(), &mut budget);
         drop(budget);
-        self.hub.publish_outputs(&mut core);
+        self.hub.release(core);
     }
 
     /// Prepares to be woken. `false`: there is something to do already.
@@ -352,7 +417,9 @@ impl Driver {
 
     /// Sets the timer, unless it rings earlier anyway. `false`: it has rung.
     fn arm(&mut self, due: Duration, cx: &mut Context<'_>) -> bool {
-        if due < self.timer_at
+        let rings_for_nothing =
+            due.saturating_sub(self.timer_at) > SPURIOUS && self.timer.is_some();
+        if (due < self.timer_at || rings_for_nothing)
             && let Some(deadline) = clock::instant(due)
         {
             self.timer_at = due;

@@ -9,11 +9,11 @@ use super::clock;
 use super::dispatch::{Work, in_callback};
 use super::mailbox::{Mailbox, MessageHandler, Shared};
 use super::runtime::Runtime;
+use crate::log::{Level, log};
 use crate::proto::budget::Budget;
-use crate::proto::codec::MAX_FIXED_HEADER;
 use crate::proto::config::Config;
 use crate::proto::device::Device;
-use crate::proto::event::State;
+use crate::proto::event::{Event, EventKind, State};
 use crate::{Error, ErrorKind, Stage};
 
 /// What the lock protects.
@@ -59,11 +59,14 @@ pub(crate) struct Hub {
     pub(crate) mailbox: Mailbox,
     runtime: Runtime,
     max_packet_len: usize,
+    /// What the log calls the client.
+    name: String,
 }
 
 impl Hub {
     pub(crate) fn new(config: Config, runtime: Runtime) -> Self {
-        let max_packet_len = config.profile().packet_len() + MAX_FIXED_HEADER;
+        let max_packet_len = config.profile().packet_len();
+        let name = config.identity().budget_key();
         Self {
             core: Mutex::new(Core {
                 budget: budgets::of(config.budget_key(), config.connects_per_minute()),
@@ -77,6 +80,7 @@ impl Hub {
             mailbox: Mailbox::default(),
             runtime,
             max_packet_len,
+            name,
         }
     }
 
@@ -89,15 +93,39 @@ impl Hub {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves what the device has for the application to the mailbox and tells those who wait.
-    /// Under the lock, so that the order is the device's.
-    pub(crate) fn publish_outputs(self: &Arc<Self>, core: &mut Core) {
-        if core.waiters > 0 {
-            self.changed.notify_all();
-        }
-        if !core.device.outputs().is_empty() && self.mailbox.push(core.device.outputs()) {
+    /// Lets go of the device. What it has for the application goes to the mailbox, under the lock so
+    /// that the order is the device's; whoever waits is told after it.
+    pub(crate) fn release(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
+        let outputs = core.device.outputs();
+        let schedule = !outputs.is_empty() && self.mailbox.push(outputs);
+        let has_waiters = core.waiters > 0;
+        drop(core);
+        if schedule {
             self.schedule();
         }
+        if has_waiters {
+            self.changed.notify_all();
+        }
+    }
+
+    fn log(&self, event: &Event) {
+        let level = match event.kind {
+            EventKind::Connecting => Level::Debug,
+            _ if event.error.is_some() => Level::Warn,
+            EventKind::MessagesDropped => Level::Warn,
+            _ => Level::Info,
+        };
+        let kind = event.kind.name();
+        let retry = event.retry_in.map_or(String::new(), |delay| {
+            format!("; next attempt in {} ms", delay.as_millis())
+        });
+        let colon = if event.text.is_empty() { "" } else { ": " };
+        let (name, text) = (&self.name, &event.text);
+        log(
+            level,
+            "session",
+            format_args!("{name} {kind}{colon}{text}{retry}"),
+        );
     }
 
     pub(crate) fn schedule(self: &Arc<Self>) {
@@ -113,16 +141,14 @@ impl Hub {
     ) -> Result<R, Error> {
         let mut core = self.lock();
         core.check()?;
-        let result = call(&mut core.device, clock::now())?;
-        if !core.device.outputs().is_empty() {
-            self.publish_outputs(&mut core);
-        }
+        let result = call(&mut core.device, clock::now());
+        // A call that was refused may have had an effect: see the policy drop-oldest.
         let waker = core.waker.take();
-        drop(core);
+        self.release(core);
         if let Some(waker) = waker {
             waker.wake();
         }
-        Ok(result)
+        result
     }
 
     /// Waits until `done` says so.
@@ -164,9 +190,8 @@ impl Hub {
             return;
         }
         core.device.abandon(clock::now());
-        self.publish_outputs(&mut core);
         let waker = core.waker.take();
-        drop(core);
+        self.release(core);
         self.changed.notify_all();
         if let Some(waker) = waker {
             waker.wake();
@@ -185,23 +210,22 @@ impl Hub {
         let mut core = self.lock();
         core.crashed = true;
         core.device.crash(text);
-        self.publish_outputs(&mut core);
-        drop(core);
+        self.release(core);
         self.changed.notify_all();
     }
 }
 
 impl Work for Hub {
     fn run(self: Arc<Self>) -> usize {
-        let (delivered, again) = self.mailbox.deliver();
-        if delivered.bytes > 0 {
+        let (delivered, again) = self.mailbox.deliver(&|event| self.log(event));
+        if delivered.callbacks > 0 {
             let mut core = self.lock();
+            let acks = delivered.acks.into_iter();
             core.device
-                .handle_delivered(delivered.bytes, delivered.acks.into_iter());
-            self.publish_outputs(&mut core);
+                .handle_delivered(delivered.bytes, delivered.completions, acks);
             let wake = core.device.has_transmit(clock::now());
             let waker = if wake { core.waker.take() } else { None };
-            drop(core);
+            self.release(core);
             if let Some(waker) = waker {
                 waker.wake();
             }

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+use tokio_util::io::poll_read_buf;
 
 use super::tls_error;
 #[cfg(feature = "websocket")]
@@ -51,6 +53,28 @@ impl Link {
             Self::WebSocket(socket) => return socket.poll_read(cx, buffer.initialize_unfilled()),
         };
         read.map_ok(|()| buffer.filled().len())
+    }
+
+    /// Appends to `buffer`, at most as much as it has room for. 0 is the orderly end.
+    pub(crate) fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut impl BufMut,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => poll_read_buf(Pin::new(stream), cx, buffer),
+            Self::Tls(stream) => poll_read_buf(Pin::new(stream.as_mut()), cx, buffer),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => {
+                // The frames are copied out of once already; this one is short.
+                let mut part = [0; 4096];
+                let room = buffer.remaining_mut().min(part.len());
+                let part = part.get_mut(..room).unwrap_or_default();
+                let len = std::task::ready!(socket.poll_read(cx, part))?;
+                buffer.put_slice(part.get(..len).unwrap_or_default());
+                Poll::Ready(Ok(len))
+            }
+        }
     }
 
     /// Writes from several slices at once and answers how much was taken.

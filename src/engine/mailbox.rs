@@ -1,8 +1,11 @@
 //! A client's mailbox: what is on its way to the application, in order, and its delivery.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::clock;
 use super::dispatch::run_callback;
 use crate::proto::codec::Publish;
 use crate::proto::device::Output;
@@ -39,8 +42,17 @@ pub(crate) type Shared<T> = Arc<Mutex<T>>;
 /// Callbacks that one client may run before it is another one's turn.
 const TURN: usize = 256;
 
+/// Acknowledgements that are handed over together.
+const MAX_ACKS: usize = 64;
+
+/// How long they may wait for each other.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// Outputs whose place is kept while there are none.
+const KEPT: usize = 64;
+
 /// The handlers that are not bound to a subscription.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Handlers {
     pub(crate) event: Option<Shared<EventHandler>>,
     pub(crate) completion: Option<Shared<CompletionHandler>>,
@@ -54,6 +66,8 @@ pub(crate) type Outputs = VecDeque<Output<Shared<MessageHandler>>>;
 pub(crate) struct Mailbox {
     state: Mutex<State>,
     idle: Condvar,
+    /// Only the last completions and releases are delivered any more. Written under the lock.
+    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -66,17 +80,25 @@ struct State {
     scheduled: bool,
     /// Being delivered.
     running: bool,
-    /// Only completions are delivered any more.
-    ended: bool,
 }
 
 /// What has been delivered, for the device.
 #[derive(Default)]
 pub(crate) struct Delivered {
     pub(crate) callbacks: usize,
+    pub(crate) completions: usize,
     pub(crate) bytes: usize,
     /// Connection and packet id of each QoS 1 message.
     pub(crate) acks: Vec<(u32, u16)>,
+}
+
+impl Delivered {
+    /// Whether the device should hear of it before more callbacks run: a slow callback must not
+    /// hold back the acknowledgements and the room of those before it.
+    fn is_due(&self, started: Duration) -> bool {
+        let has_some = !self.acks.is_empty() || self.callbacks.is_multiple_of(16);
+        self.acks.len() >= MAX_ACKS || (has_some && clock::now() > started + PATIENCE)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,7 +109,7 @@ impl Mailbox {
     /// Takes all of `outputs`. Returns whether the client must be scheduled.
     pub(crate) fn push(&self, outputs: &mut Outputs) -> bool {
         let mut state = lock(&self.state);
-        if state.ended {
+        if self.is_ended() {
             // The driver still says goodbye; nobody listens to that any more.
             outputs.retain(|output| matches!(output, Output::Completion(_)));
         }
@@ -109,7 +131,9 @@ impl Mailbox {
     }
 
     /// Runs callbacks, at most one turn of them. `true`: the client must be scheduled again.
-    pub(crate) fn deliver(&self) -> (Delivered, bool) {
+    ///
+    /// `log` hears of each event, here where no lock is held.
+    pub(crate) fn deliver(&self, log: &dyn Fn(&Event)) -> (Delivered, bool) {
         let mut delivered = Delivered::default();
         let mut state = lock(&self.state);
         state.scheduled = false;
@@ -117,25 +141,32 @@ impl Mailbox {
             return (delivered, false);
         }
         state.running = true;
-        if state.ended {
+        if self.is_ended() {
             return (delivered, self.finish(state));
         }
         let mut batch = std::mem::take(&mut state.queue);
         let replaced = std::mem::take(&mut state.replaced);
+        let handlers = state.handlers.clone();
         drop(state);
         drop_handlers(replaced);
+        let started = clock::now();
         while delivered.callbacks < TURN
             && let Some(output) = batch.pop_front()
         {
-            self.deliver_one(output, &mut delivered);
-            if lock(&self.state).ended {
+            deliver_one(output, &handlers, log, &self.ended, &mut delivered);
+            if self.is_ended() || delivered.is_due(started) {
                 break;
             }
         }
+        // The mailbox has them still; these are never the last.
+        drop(handlers);
         let mut state = lock(&self.state);
         batch.append(&mut state.queue);
+        if batch.is_empty() && batch.capacity() > KEPT {
+            batch = VecDeque::new();
+        }
         state.queue = batch;
-        if state.ended {
+        if self.is_ended() {
             return (delivered, self.finish(state));
         }
         state.running = false;
@@ -148,7 +179,7 @@ impl Mailbox {
 
     /// Whether only the last completions and releases are left.
     pub(crate) fn is_ended(&self) -> bool {
-        lock(&self.state).ended
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Nothing but completions is delivered from now on. With `wait`, a callback that is running
@@ -156,7 +187,7 @@ impl Mailbox {
     /// where callbacks run. Returns whether the client must be scheduled.
     pub(crate) fn end(&self, wait: bool) -> bool {
         let mut state = lock(&self.state);
-        state.ended = true;
+        self.ended.store(true, Ordering::Release);
         if !wait {
             return !state.running && !std::mem::replace(&mut state.scheduled, true);
         }
@@ -183,7 +214,7 @@ impl Mailbox {
                 Output::Release(handler) => handlers.push(handler),
                 Output::Message {
                     handlers: shared, ..
-                } => handlers.extend(shared),
+                } => handlers.extend_from_slice(shared.as_slice()),
                 Output::Event(_) => {}
             }
         }
@@ -206,51 +237,58 @@ impl Mailbox {
         self.idle.notify_all();
         again
     }
+}
 
-    fn deliver_one(&self, output: Output<Shared<MessageHandler>>, delivered: &mut Delivered) {
-        delivered.callbacks += 1;
-        match output {
-            Output::Event(event) => {
-                let handler = lock(&self.state).handlers.event.clone();
-                if let Some(handler) = handler {
-                    run_callback(|| lock(&handler)(&event));
-                }
+fn deliver_one(
+    output: Output<Shared<MessageHandler>>,
+    to: &Handlers,
+    log: &dyn Fn(&Event),
+    ended: &AtomicBool,
+    delivered: &mut Delivered,
+) {
+    delivered.callbacks += 1;
+    match output {
+        Output::Event(event) => {
+            log(&event);
+            if let Some(handler) = &to.event {
+                run_callback(|| lock(handler)(&event));
             }
-            Output::Completion(completion) => {
-                let handler = lock(&self.state).handlers.completion.clone();
-                complete(handler.as_ref(), &completion);
-            }
-            Output::Message {
-                handlers,
-                publish,
-                connection,
-            } => {
-                self.deliver_message(&handlers, &publish);
-                delivered.bytes += Inbox::charge(publish.wire_len());
-                delivered
-                    .acks
-                    .extend(publish.id().map(|id| (connection, id)));
-            }
-            Output::Release(handler) => run_callback(|| drop(handler)),
         }
+        Output::Completion(completion) => {
+            complete(to.completion.as_ref(), &completion);
+            delivered.completions += 1;
+        }
+        Output::Message {
+            handlers,
+            publish,
+            connection,
+        } => {
+            let handlers = match (handlers.as_slice(), &to.message) {
+                ([], Some(unrouted)) => std::slice::from_ref(unrouted),
+                (handlers, _) => handlers,
+            };
+            deliver_message(handlers, &publish, ended);
+            delivered.bytes += Inbox::charge(publish.wire_len());
+            let ack = publish.id().map(|id| (connection, id));
+            delivered.acks.extend(ack);
+        }
+        Output::Release(handler) => run_callback(|| drop(handler)),
     }
+}
 
-    fn deliver_message(&self, handlers: &[Shared<MessageHandler>], publish: &Publish) {
-        let message = Message {
-            topic: publish.topic(),
-            payload: publish.payload(),
-            qos: publish.qos(),
-            duplicate: publish.duplicate(),
-            retained: publish.retained(),
-        };
-        for handler in handlers {
-            run_callback(|| lock(handler)(&message));
-        }
-        if handlers.is_empty() {
-            let handler = lock(&self.state).handlers.message.clone();
-            if let Some(handler) = handler {
-                run_callback(|| lock(&handler)(&message));
-            }
+fn deliver_message(handlers: &[Shared<MessageHandler>], publish: &Publish, ended: &AtomicBool) {
+    let message = Message {
+        topic: publish.topic(),
+        payload: publish.payload(),
+        qos: publish.qos(),
+        duplicate: publish.duplicate(),
+        retained: publish.retained(),
+    };
+    for handler in handlers {
+        run_callback(|| lock(handler)(&message));
+        // A callback that destroyed its client is the last one.
+        if ended.load(Ordering::Acquire) {
+            return;
         }
     }
 }

@@ -17,11 +17,14 @@ pub(crate) mod roots;
 pub(crate) mod runtime;
 pub(crate) mod tls;
 mod tls_error;
+mod trace;
 #[cfg(feature = "websocket")]
 mod websocket;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests_client;
 #[cfg(test)]
 mod tests_dial;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use super::dial::out_of_resources;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::log::{Level, log};
 
@@ -90,6 +91,19 @@ fn damaged(name: &str, number: usize, error: &pem::Error) -> Error {
     unusable(format!("{name}: certificate {number} {problem}"))
 }
 
+/// Most of a path that a message repeats, in characters.
+const PATH_SHOWN: usize = 200;
+
+/// The path for a message: on one line, without control characters, and not without end.
+pub(super) fn shown_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let mut shown: String = text.escape_debug().take(PATH_SHOWN).collect();
+    if text.len() > PATH_SHOWN {
+        shown.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    shown
+}
+
 /// `what` is what messages call the file.
 pub(super) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, Error> {
     read_secret_file(what, path).map(|mut content| std::mem::take(&mut *content))
@@ -107,8 +121,14 @@ pub(super) fn read_secret_file(what: &str, path: &Path) -> Result<Zeroizing<Vec<
             file.take(PEM_MAX as u64 + 1).read_to_end(&mut content)
         })
         .map_err(|error| {
-            unusable(format!("cannot read {what} {}: {error}", path.display()))
-                .with_os_error(error.raw_os_error())
+            let problem = format!("cannot read {what} {}: {error}", shown_path(path));
+            let failure = if out_of_resources(&error) {
+                // Nothing is wrong with the file.
+                Error::new(ErrorKind::NoResources, Stage::Tls, problem)
+            } else {
+                unusable(problem)
+            };
+            failure.with_os_error(error.raw_os_error())
         })?;
     Ok(content)
 }

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::expiry::Anchor;
-use super::pem::{private_key, read_file, read_secret_file, root_store, unusable};
+use super::pem::{private_key, read_file, read_secret_file, root_store, shown_path, unusable};
 use super::{clock, roots};
 use crate::error::Error;
 use crate::proto::certificate::Certificate;
@@ -115,11 +115,11 @@ impl<'a> Material<'a> {
                 Some(ClientCertificate::Files { certificate, key }) => Some(ClientMaterial {
                     certificate: (
                         read_file("certificate file", certificate)?,
-                        format!("certificate file {}", certificate.display()),
+                        format!("certificate file {}", shown_path(certificate)),
                     ),
                     key: (
                         read_secret_file("key file", key)?,
-                        format!("key file {}", key.display()),
+                        format!("key file {}", shown_path(key)),
                     ),
                 }),
             },
@@ -147,7 +147,7 @@ impl<'a> Material<'a> {
 
 fn read_named(what: &str, path: &Path) -> Result<(Cow<'static, [u8]>, String), Error> {
     let pem = read_file(what, path)?;
-    Ok((pem.into(), format!("{what} {}", path.display())))
+    Ok((pem.into(), format!("{what} {}", shown_path(path))))
 }
 
 fn system_bundle() -> Result<PathBuf, Error> {

@@ -7,6 +7,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError, PeerIncompatible};
 
 use super::clock;
+use super::pem::shown_path;
 use super::tls::NotPinned;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::proto::trust::{TlsOptions, TlsVersions, Trust};
@@ -178,7 +179,7 @@ fn unknown_issuer(trust: &[Trust]) -> String {
         .map(|source| match source {
             Trust::BuiltIn => "a root built in".to_owned(),
             Trust::Pem(_) => "a CA given with aliot_endpoint_set_ca_pem".to_owned(),
-            Trust::File(path) => format!("a CA in {}", path.display()),
+            Trust::File(path) => format!("a CA in {}", shown_path(path)),
             Trust::System => "a root of the system".to_owned(),
         })
         .collect();

@@ -73,10 +73,13 @@ pub unsafe extern "C" fn aliot_client_create_on_runtime(
 /// Stops at once, cancels what is queued and releases all user data.
 ///
 /// The handle is bad from the start of the call on, also for the callbacks that deliver the
-/// cancelled completions. When it returns, no callback of the client runs or will run: it waits for
-/// one that is running on another thread. Inside a callback of the client it does not wait, and
-/// that callback is followed by nothing but the completions and releases. On an ALIOT_DISPATCH_POLL
-/// runtime those run inside this call. NULL and a destroyed handle do nothing.
+/// cancelled completions. Outside callbacks it waits for a callback of the client that is running
+/// on another thread, and delivers the remaining completions and releases inside this call, on
+/// either kind of runtime: when it returns, no callback of the client runs or will run.
+///
+/// Inside a callback, of this client or of another, it does not wait: the completions and releases,
+/// and nothing else, run where the client's callbacks run, after the one that may be running. NULL
+/// and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_client_destroy(client: *mut aliot_client) {
     guard_or((), || {
@@ -130,7 +133,8 @@ pub extern "C" fn aliot_client_state(client: *const aliot_client) -> aliot_state
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+/// ALIOT_RESULT_TIMEOUT, with what the last attempt failed with behind it, as aliot_last_error and
+/// the functions beside it tell; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
 /// ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
 /// callback.
 #[unsafe(no_mangle)]
@@ -146,6 +150,9 @@ pub extern "C" fn aliot_client_wait_connected(
 
 /// Blocks until every operation accepted before this call has ended, for at most `timeout_ms`.
 ///
+/// ALIOT_RESULT_OK says that they have ended; how, their completions say. No callback has to run
+/// for it, so the thread that polls a runtime may wait as well.
+///
 /// # Errors
 ///
 /// ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
@@ -158,6 +165,26 @@ pub extern "C" fn aliot_client_wait_flushed(
     guard(|| {
         let client = CLIENTS.get(client)?;
         Ok(client.wait_flushed(milliseconds(timeout_ms))?)
+    })
+}
+
+/// Blocks until at least half of the outbox is free, for at most `timeout_ms`.
+///
+/// For a program that publishes as fast as the network takes it: after ALIOT_RESULT_OUTBOX_FULL,
+/// wait and publish again.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
+/// ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+#[unsafe(no_mangle)]
+pub extern "C" fn aliot_client_wait_room(
+    client: *mut aliot_client,
+    timeout_ms: u32,
+) -> aliot_result {
+    guard(|| {
+        let client = CLIENTS.get(client)?;
+        Ok(client.wait_room(milliseconds(timeout_ms))?)
     })
 }
 

@@ -66,7 +66,9 @@ pub unsafe extern "C" fn aliot_client_set_event_callback(
 
 /// Sets the callback that receives the end of each operation; NULL removes it.
 ///
-/// With a NULL `on_completion`, `userdata` and `release` are ignored.
+/// Operations are messages, subscriptions and their ends. Each has a completion, also without a
+/// token, except a QoS 0 message without one. With a NULL `on_completion`, `userdata` and `release`
+/// are ignored.
 ///
 /// # Errors
 ///

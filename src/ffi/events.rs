@@ -144,6 +144,8 @@ pub struct aliot_log_record {
     pub target: *const c_char,
     /// The line, without a line feed and without a secret.
     pub text: *const c_char,
+    /// When it was logged: milliseconds since 1970, UTC, by the device's clock.
+    pub time_ms: u64,
 }
 
 /// Receives the events of a client.

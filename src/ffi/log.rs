@@ -63,6 +63,7 @@ impl Sink {
             level: record.level.into(),
             target: target.as_ptr(),
             text: text.as_ptr(),
+            time_ms: u64::try_from(record.time.as_millis()).unwrap_or(u64::MAX),
         };
         // SAFETY: the contract of `aliot_log_set_callback`; the record lives until it returns.
         unsafe { (self.on_record)(&raw const record, self.userdata.as_ptr()) }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::config::milliseconds;
 use super::guard::{guard, guard_or};
-use super::handle::Registry;
+use super::handle::{Registry, refuse_child};
 use super::ptr::Out;
 use super::result::aliot_result;
 use super::types::{aliot_dispatch_raw, aliot_runtime, dispatch};
@@ -35,6 +35,7 @@ pub unsafe extern "C" fn aliot_runtime_create(
         // SAFETY: the contract of this function.
         let out = unsafe { Out::required("runtime_out", runtime_out) }?;
         let dispatch = self::dispatch(dispatch)?;
+        refuse_child()?;
         out.write(RUNTIMES.insert(Arc::new(Runtime::new(dispatch)?))?);
         Ok(())
     })
@@ -60,7 +61,7 @@ pub extern "C" fn aliot_runtime_destroy(runtime: *mut aliot_runtime) {
 /// not wait, UINT32_MAX waits for ever.
 ///
 /// Blocks. Stores the number of callbacks that ran through `count_out`, which may be NULL; running
-/// none is ALIOT_RESULT_OK with 0.
+/// none is ALIOT_RESULT_OK with 0, when the time is over or sooner.
 ///
 /// # Errors
 ///

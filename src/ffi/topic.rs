@@ -10,6 +10,7 @@ use super::types::aliot_identity;
 use crate::{Error, Identity, TopicFilter, sys_topic, user_topic};
 
 /// Writes "/<product key>/<device name>/user/<suffix>", a topic of the product's own.
+/// The suffixes of a new product are "update", "update/error" and "get".
 ///
 /// # Errors
 ///
@@ -30,7 +31,8 @@ pub unsafe extern "C" fn aliot_topic_user(
     unsafe { write_topic(user_topic, identity, suffix, buffer, capacity) }
 }
 
-/// Writes "/sys/<product key>/<device name>/<suffix>", a topic of the platform.
+/// Writes "/sys/<product key>/<device name>/<suffix>", a topic of the platform. A suffix is, for
+/// instance, "thing/event/property/post".
 ///
 /// # Errors
 ///

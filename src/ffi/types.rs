@@ -8,7 +8,8 @@ use std::ffi::CStr;
 use super::failure::Failure;
 use crate::log::Level;
 use crate::{
-    Counter, Dispatch, HexCase, OutboxPolicy, Qos, SignMethod, Stage, State, TakeOverPolicy,
+    Counter, Dispatch, HexCase, OutboxPolicy, Qos, SignFinding, SignMethod, Stage, State,
+    TakeOverPolicy,
 };
 
 /// The connection: callbacks, topics, messages.
@@ -73,6 +74,67 @@ pub enum aliot_sign_method {
     Sha256 = 3,
 }
 
+/// What keeps credentials that were made elsewhere from signing a device in.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum aliot_sign_finding {
+    /// Nothing: they sign the device in.
+    Matches = 0,
+    /// The client id is not of the form id|name=value,name=value| with both bars.
+    ClientIdForm = 1,
+    /// securemode is missing, unknown, or does not fit the transport.
+    SecureMode = 2,
+    /// The user name is not the device name, '&' and the product key.
+    Username = 3,
+    /// The user name has its two parts swapped.
+    UsernameSwapped = 4,
+    /// White space or a NUL where none belongs.
+    WhiteSpace = 5,
+    /// The password mixes upper and lower case digits.
+    HexCase = 6,
+    /// The password is not a signature in hexadecimal digits.
+    PasswordForm = 7,
+    /// The password is a secret itself.
+    SecretSent = 8,
+    /// The password is made with another method than signmethod says.
+    SignMethod = 9,
+    /// The timestamp that is signed and the one in the client id are not the same.
+    Timestamp = 10,
+    /// The client id that is signed is not the part before the first bar.
+    SignedClientId = 11,
+    /// The signed names and values are in another order or form.
+    ContentForm = 12,
+    /// The product secret is used in place of the device secret.
+    ProductSecret = 13,
+    /// The device secret is used in another form than it has.
+    SecretForm = 14,
+    /// No usual mistake explains the password.
+    Unexplained = 15,
+}
+
+impl From<SignFinding> for aliot_sign_finding {
+    fn from(finding: SignFinding) -> Self {
+        match finding {
+            SignFinding::Matches => Self::Matches,
+            SignFinding::ClientIdForm => Self::ClientIdForm,
+            SignFinding::SecureMode => Self::SecureMode,
+            SignFinding::Username => Self::Username,
+            SignFinding::UsernameSwapped => Self::UsernameSwapped,
+            SignFinding::WhiteSpace => Self::WhiteSpace,
+            SignFinding::HexCase => Self::HexCase,
+            SignFinding::PasswordForm => Self::PasswordForm,
+            SignFinding::SecretSent => Self::SecretSent,
+            SignFinding::SignMethod => Self::SignMethod,
+            SignFinding::Timestamp => Self::Timestamp,
+            SignFinding::SignedClientId => Self::SignedClientId,
+            SignFinding::ContentForm => Self::ContentForm,
+            SignFinding::ProductSecret => Self::ProductSecret,
+            SignFinding::SecretForm => Self::SecretForm,
+            SignFinding::Unexplained => Self::Unexplained,
+        }
+    }
+}
+
 /// How the password's hexadecimal digits are written.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,7 +162,7 @@ pub enum aliot_outbox_policy {
 pub enum aliot_take_over_policy {
     /// Waits the longest delay before it tries again. The default.
     Wait = 0,
-    /// Stops, as if aliot_client_stop had been called.
+    /// Stops. What is queued stays queued for the next start.
     Stop = 1,
     /// Tries again as after any loss. Two clients that do this evict each other for ever.
     Fight = 2,
@@ -214,24 +276,50 @@ impl From<Stage> for aliot_stage {
     }
 }
 
-/// What a client counts since it was created, or, for the outbox, holds now.
+/// What a client counts since it was created, or holds now.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum aliot_counter {
     /// Connections that the platform accepted.
     Connects = 1,
-    /// Messages that aliot_client_publish accepted.
+    /// Messages accepted by aliot_client_publish.
     MessagesSent = 2,
     /// Messages that arrived.
     MessagesReceived = 3,
     /// Of those, the ones that matched no subscription.
     MessagesUnrouted = 4,
-    /// Messages of QoS 0 that were lost: callbacks too slow, or the client ended.
+    /// Messages of QoS 0 that were dropped: callbacks too slow, or the client ended.
     MessagesDropped = 5,
     /// Operations accepted and not completed, now.
     OutboxOperations = 6,
-    /// Bytes that those take up, now.
+    /// Bytes they are charged with, now.
     OutboxBytes = 7,
+    /// Attempts to connect.
+    Attempts = 8,
+    /// Attempts that failed.
+    ConnectFailures = 9,
+    /// Connections that ended because the network or TLS broke them.
+    LostToNetwork = 10,
+    /// Connections that the peer closed.
+    LostToPeer = 11,
+    /// Connections that went silent: no PINGRESP, no acknowledgement, no byte taken.
+    LostToSilence = 12,
+    /// Connections on which the peer broke the protocol.
+    LostToProtocol = 13,
+    /// Connections that another one with this identity replaced.
+    LostToTakeOver = 14,
+    /// Connections closed because callbacks were too slow for QoS 1.
+    LostToOverflow = 15,
+    /// QoS 1 messages that the platform acknowledged.
+    MessagesAcknowledged = 16,
+    /// Bytes of MQTT that sockets took.
+    BytesSent = 17,
+    /// Bytes of MQTT that arrived in whole packets.
+    BytesReceived = 18,
+    /// Microseconds from the last PINGREQ to its PINGRESP; 0 before the first.
+    PingRoundTripUs = 19,
+    /// Bytes that wait for callbacks, now.
+    InboxBytes = 20,
 }
 
 /// How important a log record is. Each level includes the ones before it.
@@ -246,7 +334,7 @@ pub enum aliot_log_level {
     Warn = 2,
     /// A connection came or went.
     Info = 3,
-    /// Everything else; still never a secret or a payload.
+    /// Each packet, with the beginning of its payload unless the platform sends secrets there.
     Debug = 4,
 }
 
@@ -345,26 +433,31 @@ pub(super) fn log_level(number: aliot_log_level_raw) -> Result<Level, Failure> {
 }
 
 pub(super) fn counter(number: aliot_counter_raw) -> Result<Counter, Failure> {
+    use aliot_counter as Raw;
     let table = [
-        (aliot_counter::Connects as u32, Counter::Connects),
-        (aliot_counter::MessagesSent as u32, Counter::MessagesSent),
+        (Raw::Connects as u32, Counter::Connects),
+        (Raw::MessagesSent as u32, Counter::MessagesSent),
+        (Raw::MessagesReceived as u32, Counter::MessagesReceived),
+        (Raw::MessagesUnrouted as u32, Counter::MessagesUnrouted),
+        (Raw::MessagesDropped as u32, Counter::MessagesDropped),
+        (Raw::OutboxOperations as u32, Counter::OutboxOperations),
+        (Raw::OutboxBytes as u32, Counter::OutboxBytes),
+        (Raw::Attempts as u32, Counter::Attempts),
+        (Raw::ConnectFailures as u32, Counter::ConnectFailures),
+        (Raw::LostToNetwork as u32, Counter::LostToNetwork),
+        (Raw::LostToPeer as u32, Counter::LostToPeer),
+        (Raw::LostToSilence as u32, Counter::LostToSilence),
+        (Raw::LostToProtocol as u32, Counter::LostToProtocol),
+        (Raw::LostToTakeOver as u32, Counter::LostToTakeOver),
+        (Raw::LostToOverflow as u32, Counter::LostToOverflow),
         (
-            aliot_counter::MessagesReceived as u32,
-            Counter::MessagesReceived,
+            Raw::MessagesAcknowledged as u32,
+            Counter::MessagesAcknowledged,
         ),
-        (
-            aliot_counter::MessagesUnrouted as u32,
-            Counter::MessagesUnrouted,
-        ),
-        (
-            aliot_counter::MessagesDropped as u32,
-            Counter::MessagesDropped,
-        ),
-        (
-            aliot_counter::OutboxOperations as u32,
-            Counter::OutboxOperations,
-        ),
-        (aliot_counter::OutboxBytes as u32, Counter::OutboxBytes),
+        (Raw::BytesSent as u32, Counter::BytesSent),
+        (Raw::BytesReceived as u32, Counter::BytesReceived),
+        (Raw::PingRoundTripUs as u32, Counter::PingRoundTripUs),
+        (Raw::InboxBytes as u32, Counter::InboxBytes),
     ];
     choose("counter", "aliot_counter", number, &table)
 }

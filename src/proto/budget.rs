@@ -33,6 +33,12 @@ impl Budget {
         self.per_minute = per_minute;
     }
 
+    /// Changes the limit if the new one is stricter.
+    pub fn lower_limit(&mut self, per_minute: Option<u32>) {
+        let limits = [self.per_minute, per_minute];
+        self.per_minute = limits.into_iter().flatten().min();
+    }
+
     /// Spends one attempt at the time `now`.
     ///
     /// # Errors
@@ -51,6 +57,15 @@ impl Budget {
         let place = self.taken.partition_point(|time| *time <= now);
         self.taken.insert(place, now);
         Ok(())
+    }
+
+    /// Moves the attempt spent at `taken_at` to `now`: the platform sees it only now.
+    pub fn postpone(&mut self, taken_at: Duration, now: Duration) {
+        if let Ok(place) = self.taken.binary_search(&taken_at) {
+            self.taken.remove(place);
+            let place = self.taken.partition_point(|time| *time <= now);
+            self.taken.insert(place, now);
+        }
     }
 
     /// Gives back the attempt spent at `taken_at`: the platform never saw it, because the name

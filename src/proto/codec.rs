@@ -6,7 +6,7 @@
 
 mod decode;
 
-pub use decode::{Malformed, Packet, Publish, decode, split};
+pub use decode::{Malformed, Packet, Publish, decode, missing, split};
 
 use bytes::{BufMut, BytesMut};
 use rumqttc::mqttbytes::v4;
@@ -118,6 +118,12 @@ pub fn first_packet_len(packets: &[u8]) -> Option<usize> {
     None
 }
 
+/// Length of the fixed header of a packet that the library encoded itself.
+pub fn header_len(packet: &[u8]) -> usize {
+    let lengths = packet.iter().skip(1).take_while(|&&byte| byte & 0x80 != 0);
+    2 + lengths.count()
+}
+
 /// Appends a PUBACK.
 pub fn encode_puback(out: &mut BytesMut, id: u16) {
     out.put_u8(PUBACK << 4);
@@ -140,10 +146,19 @@ pub fn encode_connect(
     keep_alive: u16,
     clean_session: bool,
 ) -> Result<(), TooLong> {
+    let password = credentials.password().expose();
+    // rumqttc would cut the length and write all of the text.
+    let fields = [credentials.client_id(), credentials.username(), password];
+    if fields
+        .iter()
+        .any(|field| field.len() > usize::from(u16::MAX))
+    {
+        return Err(TooLong);
+    }
     let mut connect = v4::Connect::new(credentials.client_id());
     connect.keep_alive = keep_alive;
     connect.clean_session = clean_session;
-    connect.set_login(credentials.username(), credentials.password().expose());
+    connect.set_login(credentials.username(), password);
     // rumqttc patches the flags at an absolute index: it needs a buffer of its own.
     let mut packet = BytesMut::with_capacity(connect.size());
     let written = connect.write(&mut packet);

@@ -8,6 +8,8 @@ mod ending;
 mod packets;
 
 #[cfg(test)]
+mod tests_found;
+#[cfg(test)]
 mod tests_goodbye;
 #[cfg(test)]
 mod tests_normative;
@@ -28,7 +30,7 @@ use super::inbox::Inbox;
 use super::keepalive::{KeepAlive, Silence, Verdict};
 use super::outbox::{Chunk, Fallout, Outbox};
 use super::qos::Qos;
-use super::routes::Routes;
+use super::routes::{Handlers, Routes};
 use super::session::{Phase, Session};
 use crate::{Error, ErrorKind, Stage};
 
@@ -56,7 +58,7 @@ pub enum Output<H> {
     /// A message arrived.
     Message {
         /// Who asked for it; nobody if the platform pushed it unasked.
-        handlers: Vec<H>,
+        handlers: Handlers<H>,
         /// The message.
         publish: Publish,
         /// The connection it came on, for [`Device::handle_delivered`].
@@ -69,16 +71,40 @@ pub enum Output<H> {
 /// Sums since the client was created.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
+    /// Attempts to connect.
+    pub attempts: u64,
+    /// Attempts that failed.
+    pub failures: u64,
     /// Accepted connections.
     pub connects: u64,
+    /// Connections that ended because the network broke them.
+    pub lost_network: u64,
+    /// Connections that the peer closed.
+    pub lost_closed: u64,
+    /// Connections that went silent.
+    pub lost_silent: u64,
+    /// Connections on which the peer broke the protocol.
+    pub lost_protocol: u64,
+    /// Connections that another one with this identity replaced.
+    pub lost_taken_over: u64,
+    /// Connections closed because callbacks were too slow.
+    pub lost_overflow: u64,
     /// Messages accepted by publish.
     pub published: u64,
+    /// QoS 1 messages that the platform acknowledged.
+    pub acknowledged: u64,
     /// Messages that arrived.
     pub received: u64,
     /// Of those, the ones that matched no subscription.
     pub unrouted: u64,
     /// Messages dropped, either way.
     pub dropped: u64,
+    /// Bytes of MQTT that the socket took.
+    pub bytes_sent: u64,
+    /// Bytes of MQTT that arrived in whole packets.
+    pub bytes_received: u64,
+    /// Time from the last PINGREQ to its PINGRESP.
+    pub ping_round_trip: Duration,
 }
 
 /// Why the link is being closed.
@@ -119,6 +145,10 @@ pub struct Device<H: Clone> {
     noticed: Option<(u64, Duration)>,
     /// Connections in a row that the peer closed soon after it had accepted them.
     brief: u32,
+    /// Messages that were dropped since the last event that said so, and whether the application
+    /// has not taken that one yet.
+    dropped: u64,
+    drop_is_told: bool,
     outputs: VecDeque<Output<H>>,
     fallout: Fallout,
     counters: Counters,
@@ -147,6 +177,8 @@ impl<H: Clone> Device<H> {
             notice: None,
             noticed: None,
             brief: 0,
+            dropped: 0,
+            drop_is_told: false,
             outputs: VecDeque::new(),
             fallout: Fallout::default(),
             counters: Counters::default(),
@@ -163,6 +195,18 @@ impl<H: Clone> Device<H> {
     /// Sums since creation.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Bytes that wait for callbacks.
+    pub fn inbox_level(&self) -> usize {
+        self.inbox.level()
+    }
+
+    /// Whether at least half of the outbox is free.
+    pub fn has_room(&self) -> bool {
+        let (operations, bytes) = self.outbox_level();
+        operations <= self.config.outbox_operations() as usize / 2
+            && bytes <= self.config.outbox_bytes() / 2
     }
 
     /// Operations and bytes in the outbox.
@@ -183,9 +227,14 @@ impl<H: Clone> Device<H> {
 
     // ---- What the engine reports ----
 
-    /// The attempt under way has reached `stage`.
-    pub fn handle_stage(&mut self, stage: Stage) {
+    /// The attempt under way has reached `stage`; [`Stage::Session`] is waiting for one's turn.
+    pub fn handle_stage(&mut self, stage: Stage, now: Duration, budget: &mut Budget) {
         self.stage = stage;
+        if stage == Stage::Session {
+            self.session.pause();
+        } else {
+            self.session.resume(stage == Stage::Tcp, now, budget);
+        }
     }
 
     /// A certificate of the attempt under way ends at `ends`, in seconds since 1970: soon.
@@ -217,6 +266,11 @@ impl<H: Clone> Device<H> {
         }
     }
 
+    /// This many bytes of whole packets have arrived.
+    pub fn count_received(&mut self, bytes: usize) {
+        self.counters.bytes_received += bytes as u64;
+    }
+
     /// The peer broke the protocol.
     pub fn fail_protocol(&mut self, reason: impl Into<String>) {
         self.fail(Error::new(ErrorKind::Protocol, Stage::Mqtt, reason));
@@ -229,17 +283,28 @@ impl<H: Clone> Device<H> {
         }
     }
 
-    /// The callbacks of these messages have returned: `bytes` of them in all, and these QoS 1 ids
-    /// each with its connection.
-    pub fn handle_delivered(&mut self, bytes: usize, acks: impl Iterator<Item = (u32, u16)>) {
+    /// Callbacks have returned: for messages that `bytes` were charged for in all, with these QoS 1
+    /// ids, each with its connection; and for so many completions.
+    pub fn handle_delivered(
+        &mut self,
+        bytes: usize,
+        completions: usize,
+        acks: impl Iterator<Item = (u32, u16)>,
+    ) {
+        self.outbox.handle_completions_taken(completions);
+        self.drop_is_told = false;
         let connection = self.connection;
         let ours = acks.filter(|&(on, _)| on == connection).map(|(_, id)| id);
         let dropped = self.inbox.handle_delivered(bytes, ours);
         self.report_dropped(dropped);
     }
 
+    /// One event at a time: an application that takes none cannot gather them without end.
     fn report_dropped(&mut self, dropped: u64) {
-        if dropped > 0 {
+        self.dropped += dropped;
+        if self.dropped > 0 && !self.drop_is_told {
+            let dropped = std::mem::take(&mut self.dropped);
+            self.drop_is_told = true;
             let text = format!("{dropped} messages of QoS 0 were dropped");
             self.emit(Event {
                 dropped,
@@ -264,7 +329,14 @@ impl<H: Clone> Device<H> {
             // What may be sent at once waits for the socket, not for a time.
             may_send.filter(|&at| at > now),
             self.outbox.next_expiry(),
-            self.drain,
+            // Nothing is owed any more: the drain ends now, not at its deadline.
+            self.drain.map(|deadline| {
+                if self.outbox.operations() == 0 {
+                    deadline.min(now)
+                } else {
+                    deadline
+                }
+            }),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -297,6 +369,7 @@ impl<H: Clone> Device<H> {
         if self.session.handle_timeout(now, budget) {
             self.stage = Stage::Resolve;
             self.action = Some(Action::Dial);
+            self.counters.attempts += 1;
             self.emit(Event::new(EventKind::Connecting));
         }
         // The drain may just have said DISCONNECT: nothing follows that.
@@ -337,6 +410,10 @@ impl<H: Clone> Device<H> {
         }
         if !self.control.is_empty() {
             chunk.head.extend_from_slice(&self.control);
+            if self.keep_alive.is_none() {
+                // It is the CONNECT.
+                chunk.set_secret();
+            }
             self.control.as_mut().zeroize();
             self.control.clear();
         }
@@ -364,10 +441,7 @@ impl<H: Clone> Device<H> {
 
     /// The socket took all of the chunk, which is emptied.
     pub fn handle_written(&mut self, chunk: &mut Chunk, now: Duration) {
-        if self.keep_alive.is_none() {
-            // It was the CONNECT, with the password in it.
-            chunk.head.as_mut().zeroize();
-        }
+        self.counters.bytes_sent += chunk.len() as u64;
         self.outbox.handle_written(chunk, &mut self.fallout);
         self.emit_fallout();
         if let Some(keep_alive) = &mut self.keep_alive {
@@ -401,11 +475,14 @@ impl<H: Clone> Device<H> {
     }
 
     fn complete(&mut self, token: Token, result: Result<Option<Qos>, Error>) {
+        self.outbox.handle_completions_made(1);
         let completion = Completion { token, result };
         self.outputs.push_back(Output::Completion(completion));
     }
 
     fn emit_fallout(&mut self) {
+        let made = self.fallout.completions.len();
+        self.outbox.handle_completions_made(made);
         let completions = self.fallout.completions.drain(..).map(Output::Completion);
         self.outputs.extend(completions);
         let dropped = std::mem::take(&mut self.fallout.dropped);
@@ -416,7 +493,14 @@ impl<H: Clone> Device<H> {
     fn cancel_all(&mut self) {
         let text = "the client ended before the operation did";
         let error = Error::new(ErrorKind::Cancelled, Stage::Session, text);
-        self.outbox.cancel_all(&error, &mut self.fallout);
+        let ended = self.outbox.cancel_all(&error, &mut self.fallout);
+        if !self.config.clean_session() {
+            let routes = &self.routes;
+            let ended = ended
+                .into_iter()
+                .filter(|filter| routes.get(filter.as_str()).is_none());
+            self.outbox.end_later(ended);
+        }
         self.emit_fallout();
     }
 }

@@ -102,6 +102,8 @@ pub struct Direct {
     accepted: u64,
     /// What the driver holds.
     leaving: Option<Segment>,
+    /// The memory of a segment that has left, for the next one of the same burst.
+    spare: BytesMut,
 }
 
 impl Direct {
@@ -118,6 +120,7 @@ impl Direct {
             .is_none_or(|last| last.len >= SEGMENT_LEN)
         {
             self.segments.push_back(Segment {
+                bytes: std::mem::take(&mut self.spare),
                 first: self.accepted,
                 since: Some(next_token),
                 ..Segment::default()
@@ -156,8 +159,15 @@ impl Direct {
         bytes
     }
 
-    /// The socket took all of what [`Direct::pop`] gave. Returns what it was.
-    pub fn handle_taken(&mut self) -> Segment {
+    /// The socket took all of the `bytes` that [`Direct::pop`] gave. Returns what they were.
+    pub fn handle_taken(&mut self, mut bytes: BytesMut) -> Segment {
+        if !self.segments.is_empty() && bytes.capacity() <= 2 * SEGMENT_LEN {
+            bytes.clear();
+            self.spare = bytes;
+        } else {
+            // Nothing follows: an idle connection holds no memory.
+            self.spare = BytesMut::new();
+        }
         self.leaving.take().unwrap_or_default()
     }
 
@@ -175,6 +185,12 @@ impl Direct {
             self.segments.push_front(segment);
         }
         taken
+    }
+
+    /// How many messages wait, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        let levels = self.segments.iter().map(Segment::level);
+        levels.fold((0, 0), |sum, level| (sum.0 + level.0, sum.1 + level.1))
     }
 
     /// How old the oldest waiting message is, in tokens.

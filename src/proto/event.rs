@@ -69,6 +69,24 @@ pub enum EventKind {
     IdentityReceived = 10,
 }
 
+impl EventKind {
+    /// The kind in words, for the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connects",
+            Self::Connected => "is connected",
+            Self::ConnectFailed => "could not connect",
+            Self::Disconnected => "is disconnected",
+            Self::Stopped => "has stopped",
+            Self::TakenOver => "was taken over",
+            Self::MessagesDropped => "dropped messages",
+            Self::SubscriptionLost => "lost a subscription",
+            Self::CertificateExpiresSoon => "is shown a certificate that ends soon",
+            Self::IdentityReceived => "has learnt whose certificate it is",
+        }
+    }
+}
+
 /// One event, in the order in which things happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {

@@ -73,6 +73,11 @@ impl Inbox {
         std::mem::take(&mut self.dropped)
     }
 
+    /// Bytes that wait for callbacks.
+    pub fn level(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether acknowledgements wait.
     pub fn has_acks(&self) -> bool {
         !self.acks.is_empty()

@@ -44,10 +44,14 @@ pub struct KeepAlive {
     last_received: Duration,
     /// The socket last took a byte.
     last_progress: Duration,
+    /// The same without repeated pings, which say nothing of the peer.
+    last_payload: Duration,
     /// The last acknowledgement, or the moment from which one has been owed.
     owed_since: Option<Duration>,
     write_waits: bool,
     ping: Ping,
+    /// A further PINGREQ is on its way to the socket while the answer to the first is owed.
+    repeats: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,6 +65,16 @@ enum Ping {
     Sent(Duration),
 }
 
+/// `due`, or up to a thirty-second part of `interval` earlier: at the same moment as other idle
+/// connections of the process, so that ten thousand of them wake it once and not ten thousand times.
+fn together(due: Duration, interval: Duration) -> Duration {
+    let step = (interval / 32).as_nanos();
+    match due.as_nanos().checked_rem(step) {
+        Some(beyond) => due - Duration::from_nanos(u64::try_from(beyond).unwrap_or_default()),
+        None => due,
+    }
+}
+
 impl KeepAlive {
     /// A connection that was accepted at `now`.
     pub fn new(config: &Config, now: Duration) -> Self {
@@ -72,23 +86,36 @@ impl KeepAlive {
             last_sent: now,
             last_received: now,
             last_progress: now,
+            last_payload: now,
             owed_since: None,
             write_waits: false,
             ping: Ping::None,
+            repeats: false,
         }
     }
 
     /// The PINGREQ that was asked for is among the bytes that the socket gets next.
     pub fn handle_ping_leaving(&mut self) {
-        self.ping = Ping::Leaving;
+        if self.ping == Ping::Queued {
+            self.ping = Ping::Leaving;
+        }
     }
 
     /// The socket took some bytes; `all` says that these were the last it had been given.
     pub fn handle_written(&mut self, all: bool, now: Duration) {
+        if all && self.write_waits && self.last_progress < now {
+            // The link was too slow to take this at once: what is owed for it, or for what went
+            // before it, is owed from now on.
+            self.owed_since = self.owed_since.map(|_| now);
+        }
         self.last_progress = now;
         self.write_waits = !all;
+        if !(all && self.repeats) {
+            self.last_payload = now;
+        }
         if all {
             self.last_sent = now;
+            self.repeats = false;
             if self.ping == Ping::Leaving {
                 self.ping = Ping::Sent(now);
             }
@@ -152,18 +179,29 @@ impl KeepAlive {
             return Verdict::Dead(Silence::Write);
         }
         if due(self.ping_due()) {
-            self.ping = Ping::Queued;
+            match self.ping {
+                Ping::None => self.ping = Ping::Queued,
+                // The deadline stays that of the first.
+                _ => self.repeats = true,
+            }
             return Verdict::Ping;
         }
         Verdict::Alive
     }
 
     fn ping_due(&self) -> Option<Duration> {
-        if self.ping != Ping::None {
-            return None;
-        }
         let ping_after = self.ping_after?;
-        let silent = self.last_sent.min(self.last_received) + ping_after;
+        match self.ping {
+            _ if self.repeats => return None,
+            Ping::None => {}
+            // MQTT-3.1.2-23 holds while an answer is owed as well.
+            Ping::Sent(_) => return Some(self.last_sent + ping_after),
+            Ping::Queued | Ping::Leaving => return None,
+        }
+        let silent = together(
+            self.last_sent.min(self.last_received) + ping_after,
+            ping_after,
+        );
         let probe = self
             .owed_since
             .map(|since| since.max(self.last_received) + ping_after.min(PROBE_INTERVAL));
@@ -174,7 +212,7 @@ impl KeepAlive {
     fn pingresp_due(&self) -> Option<Duration> {
         match self.ping {
             Ping::Sent(at) => {
-                Some(at.max(self.last_progress).max(self.last_received) + self.ping_timeout)
+                Some(at.max(self.last_payload).max(self.last_received) + self.ping_timeout)
             }
             _ => None,
         }
@@ -195,3 +233,6 @@ impl KeepAlive {
         self.write_waits.then(|| self.last_progress + WRITE_STALL)
     }
 }
+
+#[cfg(test)]
+mod tests_slow;

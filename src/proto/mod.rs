@@ -33,6 +33,7 @@ pub(crate) mod routes;
 mod session;
 mod shaper;
 pub(crate) mod sign;
+pub(crate) mod signcheck;
 mod text;
 pub(crate) mod topic;
 mod trie;

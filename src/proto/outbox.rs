@@ -80,6 +80,11 @@ pub struct Outbox {
     resend: Option<usize>,
     /// Deadlines of messages that have one.
     expiries: BTreeSet<(Duration, Token)>,
+    /// Completions that the application has not taken: bounded, so that an application that takes
+    /// none cannot gather them without end.
+    untaken: usize,
+    /// Bytes of what is queued and could be dropped.
+    queued_bytes: usize,
     drops_oldest: bool,
     /// For QoS 0 and QoS 1.
     shapers: [Shaper; 2],
@@ -139,6 +144,8 @@ impl Outbox {
             ring: Ring::default(),
             resend: None,
             expiries: BTreeSet::new(),
+            untaken: 0,
+            queued_bytes: 0,
             drops_oldest: config.outbox_policy() == OutboxPolicy::DropOldest,
             shapers: config.rates().map(Shaper::new),
         }
@@ -190,6 +197,7 @@ impl Outbox {
                 let token = self.token();
                 self.expiries
                     .extend(expires.map(|expires| (expires, token)));
+                self.queued_bytes += wire.len();
                 self.queue.push_back(Entry {
                     wire,
                     id_at,
@@ -204,6 +212,16 @@ impl Outbox {
     /// Drops the oldest messages that have not been sent until one of `len` bytes fits, or none is
     /// left. Returns nothing: each has its completion, or counts as dropped.
     fn make_room(&mut self, len: usize, fallout: &mut Fallout) {
+        // What has been sent cannot be dropped: if the rest is not enough, nothing is.
+        let (messages, bytes) = self.direct.waiting();
+        let fixed = self.operations - (self.queue.len() + messages).min(self.operations);
+        let fixed_bytes = self.bytes - (self.queued_bytes + bytes).min(self.bytes);
+        if fixed >= self.max_operations
+            || fixed_bytes + len > self.max_bytes
+            || self.untaken >= self.max_untaken()
+        {
+            return;
+        }
         let text = "dropped to make room for newer messages";
         let error = Error::new(ErrorKind::Dropped, Stage::Session, text);
         while self.operations >= self.max_operations || self.bytes + len > self.max_bytes {
@@ -220,6 +238,7 @@ impl Outbox {
                     dropped.complete(&Err(error.clone()), &mut fallout.completions);
                 }
             } else if let Some(entry) = self.queue.pop_front() {
+                self.queued_bytes -= entry.wire.len();
                 self.settle(&entry);
                 fallout.complete(entry.token, Err(error.clone()));
             } else {
@@ -236,6 +255,22 @@ impl Outbox {
         }
     }
 
+    /// Completions that may wait for the application: room enough for what a callback that takes a
+    /// while leaves behind.
+    fn max_untaken(&self) -> usize {
+        self.max_operations.saturating_mul(2).saturating_add(1000)
+    }
+
+    /// So many completions are on their way to the application.
+    pub fn handle_completions_made(&mut self, count: usize) {
+        self.untaken += count;
+    }
+
+    /// The application has taken so many completions.
+    pub fn handle_completions_taken(&mut self, count: usize) {
+        self.untaken = self.untaken.saturating_sub(count);
+    }
+
     /// When the next message expires.
     pub fn next_expiry(&self) -> Option<Duration> {
         self.expiries.first().map(|&(expires, _)| expires)
@@ -250,7 +285,9 @@ impl Outbox {
             // The queue is in the order of tokens, whatever was put back into it.
             let queued = self.queue.binary_search_by_key(&token, |entry| entry.token);
             let (entry, text) = if let Ok(index) = queued {
-                (self.queue.remove(index), "expired before it could be sent")
+                let entry = self.queue.remove(index);
+                self.queued_bytes -= entry.as_ref().map_or(0, |entry| entry.wire.len());
+                (entry, "expired before it could be sent")
             } else {
                 let is_it =
                     |sent: &Sent| matches!(sent, Sent::Publish(entry) if entry.token == token);
@@ -299,6 +336,16 @@ impl Outbox {
     }
 
     fn reserve(&mut self, operations: usize, bytes: usize) -> Result<(), Error> {
+        if self.untaken >= self.max_untaken() {
+            return Err(Error::new(
+                ErrorKind::OutboxFull,
+                Stage::Session,
+                format!(
+                    "outbox full: {} completions wait for the application to take them",
+                    self.untaken
+                ),
+            ));
+        }
         if self.operations + operations > self.max_operations {
             return Err(Error::new(
                 ErrorKind::OutboxFull,
@@ -390,6 +437,7 @@ impl Outbox {
         let unacknowledged = self.ring.drain().rev();
         for sent in unacknowledged {
             if let Sent::Publish(entry) = sent {
+                self.queued_bytes += entry.wire.len();
                 self.queue.push_front(entry);
             }
         }
@@ -413,9 +461,11 @@ impl Outbox {
             .any(|op| op.subscribe.is_some() && op.filter.as_str() == filter)
     }
 
-    /// Ends everything with `error`, in order of acceptance.
-    pub fn cancel_all(&mut self, error: &Error, fallout: &mut Fallout) {
+    /// Ends everything with `error`, in order of acceptance. Returns the filters whose subscription
+    /// was to end and did not: see [`Outbox::end_later`].
+    pub fn cancel_all(&mut self, error: &Error, fallout: &mut Fallout) -> Vec<TopicFilter> {
         let mut tokens = Vec::new();
+        let mut ended = Vec::new();
         let cancelled = Err(error.clone());
         let mut direct = Vec::new();
         for mut segment in self.direct.drain() {
@@ -426,18 +476,38 @@ impl Outbox {
         for sent in self.ring.drain() {
             match sent {
                 Sent::Publish(entry) => tokens.push(entry.token),
-                Sent::Filters(ops) => tokens.extend(ops.iter().filter_map(|op| op.token)),
+                Sent::Filters(ops) => {
+                    tokens.extend(ops.iter().filter_map(|op| op.token));
+                    let gone = ops.into_iter().filter(|op| op.subscribe.is_none());
+                    ended.extend(gone.map(|op| op.filter));
+                }
                 Sent::Expired => {}
             }
         }
-        tokens.extend(self.filters.drain(..).filter_map(|op| op.token));
+        tokens.extend(self.filters.drain(..).filter_map(|op| {
+            let token = op.token;
+            ended.extend(op.subscribe.is_none().then_some(op.filter));
+            token
+        }));
         tokens.extend(self.queue.drain(..).map(|entry| entry.token));
+        self.queued_bytes = 0;
         tokens.sort_unstable();
         self.expiries.clear();
         (self.operations, self.bytes, self.resend) = (0, 0, None);
         for token in tokens {
             fallout.complete(token, cancelled.clone());
         }
+        ended
+    }
+
+    /// Ends these subscriptions on the next connection: nobody waits for that any more, but the
+    /// platform would deliver to them for ever.
+    pub fn end_later(&mut self, filters: impl Iterator<Item = TopicFilter>) {
+        self.filters.extend(filters.map(|filter| FilterOp {
+            filter,
+            subscribe: None,
+            token: None,
+        }));
     }
 
     /// A point behind everything accepted so far, for [`Outbox::has_passed`].

@@ -10,10 +10,45 @@ use crate::{Qos, TopicFilter};
 pub struct Route<H> {
     /// The QoS asked for.
     pub qos: Qos,
-    /// The platform refused it: it is not asked for again by itself.
-    pub refused: bool,
+    /// What the platform knows of it.
+    pub state: RouteState,
     /// Where matching messages go.
     pub handler: H,
+}
+
+/// What the platform knows of a subscription.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RouteState {
+    /// Nothing, or not what is wanted now: it is asked for after the next CONNACK.
+    #[default]
+    Wanted,
+    /// It granted it in its present session.
+    Granted,
+    /// It refused it: it is not asked for again by itself.
+    Refused,
+}
+
+/// The handlers of one message. Most have one, and cost no allocation.
+#[derive(Clone, Debug, Default)]
+pub enum Handlers<H> {
+    /// Nobody asked for it.
+    #[default]
+    None,
+    /// One subscription did.
+    One(H),
+    /// Several did, the oldest first.
+    Many(Vec<H>),
+}
+
+impl<H> Handlers<H> {
+    /// Each of them.
+    pub fn as_slice(&self) -> &[H] {
+        match self {
+            Self::None => &[],
+            Self::One(handler) => std::slice::from_ref(handler),
+            Self::Many(handlers) => handlers,
+        }
+    }
 }
 
 /// The subscriptions of one client, in the order in which they were first made.
@@ -27,6 +62,8 @@ pub struct Routes<H: Clone> {
     by_filter: HashMap<String, u64>,
     wildcards: Trie,
     next_age: u64,
+    /// Matching routes of the message at hand; kept for its memory.
+    found: Vec<u64>,
 }
 
 impl<H: Clone> Default for Routes<H> {
@@ -43,6 +80,7 @@ impl<H: Clone> Routes<H> {
             by_filter: HashMap::new(),
             wildcards: Trie::new(),
             next_age: 0,
+            found: Vec::new(),
         }
     }
 
@@ -59,6 +97,7 @@ impl<H: Clone> Routes<H> {
         let known = self.by_filter.get(filter.as_str());
         if let Some((_, route)) = known.and_then(|age| self.routes.get_mut(age)) {
             route.qos = qos;
+            route.state = RouteState::Wanted;
             return Some(std::mem::replace(&mut route.handler, handler));
         }
         let age = self.next_age;
@@ -69,7 +108,7 @@ impl<H: Clone> Routes<H> {
         self.by_filter.insert(filter.as_str().to_owned(), age);
         let route = Route {
             qos,
-            refused: false,
+            state: RouteState::Wanted,
             handler,
         };
         self.routes.insert(age, (filter, route));
@@ -92,26 +131,28 @@ impl<H: Clone> Routes<H> {
         self.routes.get(age).map(|(_, route)| route)
     }
 
-    /// Appends the handlers of all routes that match `topic` to `out`, oldest route first.
+    /// The handlers of all routes that match `topic`, oldest route first.
     ///
     /// Source: MQTT 3.1.1, 4.7.
-    pub fn matches(&self, topic: &str, out: &mut Vec<H>) {
+    pub fn matches(&mut self, topic: &str) -> Handlers<H> {
         // A topic with wildcard characters breaks MQTT, but must not find a route by its filter.
         let literal = if topic.contains(['+', '#']) {
             None
         } else {
             self.by_filter.get(topic).copied()
         };
-        // Without wildcard routes, or if none matches, nothing is allocated here.
-        let mut ages = Vec::new();
-        self.wildcards.matches(topic, &mut ages);
-        if ages.is_empty() {
-            out.extend(literal.and_then(|age| self.handler(age)));
-            return;
+        self.found.clear();
+        self.wildcards.matches(topic, &mut self.found);
+        self.found.extend(literal);
+        match *self.found {
+            [] => Handlers::None,
+            [age] => self.handler(age).map_or(Handlers::None, Handlers::One),
+            _ => {
+                self.found.sort_unstable();
+                let handlers = self.found.iter().filter_map(|&age| self.handler(age));
+                Handlers::Many(handlers.collect())
+            }
         }
-        ages.extend(literal);
-        ages.sort_unstable();
-        out.extend(ages.into_iter().filter_map(|age| self.handler(age)));
     }
 
     fn handler(&self, age: u64) -> Option<H> {
@@ -125,11 +166,20 @@ impl<H: Clone> Routes<H> {
         self.routes.values().map(|(filter, route)| (filter, route))
     }
 
-    /// Records whether the platform refused `filter`.
-    pub fn set_refused(&mut self, filter: &str, refused: bool) {
+    /// Records what the platform knows of `filter`.
+    pub fn set_state(&mut self, filter: &str, state: RouteState) {
         let age = self.by_filter.get(filter);
         if let Some((_, route)) = age.and_then(|age| self.routes.get_mut(age)) {
-            route.refused = refused;
+            route.state = state;
+        }
+    }
+
+    /// The platform's session is gone, and what it granted with it.
+    pub fn forget_granted(&mut self) {
+        for (_, route) in self.routes.values_mut() {
+            if route.state == RouteState::Granted {
+                route.state = RouteState::Wanted;
+            }
         }
     }
 

@@ -22,8 +22,10 @@ pub enum Phase {
     },
     /// An attempt is under way.
     Connecting {
-        /// When it began.
-        since: Duration,
+        /// When it was taken out of the budget.
+        taken: Duration,
+        /// When its time began to run; `None` while it waits for other clients of the process.
+        since: Option<Duration>,
     },
     /// The platform accepted the device.
     Connected {
@@ -88,7 +90,10 @@ impl Session {
         match self.phase {
             Phase::Waiting { until } if until <= now => match budget.take(now) {
                 Ok(()) => {
-                    self.phase = Phase::Connecting { since: now };
+                    self.phase = Phase::Connecting {
+                        taken: now,
+                        since: Some(now),
+                    };
                     true
                 }
                 Err(free) => {
@@ -102,7 +107,27 @@ impl Session {
 
     /// Whether the attempt has taken longer than allowed.
     pub fn is_overdue(&self, now: Duration) -> bool {
-        matches!(self.phase, Phase::Connecting { since } if since + self.connect_timeout <= now)
+        matches!(self.phase, Phase::Connecting { since: Some(since), .. }
+            if since + self.connect_timeout <= now)
+    }
+
+    /// The attempt has to wait for other clients of the process: that is nobody's fault.
+    pub fn pause(&mut self) {
+        if let Phase::Connecting { since, .. } = &mut self.phase {
+            *since = None;
+        }
+    }
+
+    /// The attempt goes on; `dials` says that the platform sees it from now on, which is what the
+    /// budget counts.
+    pub fn resume(&mut self, dials: bool, now: Duration, budget: &mut Budget) {
+        if let Phase::Connecting { since, taken } = &mut self.phase {
+            since.get_or_insert(now);
+            if dials {
+                budget.postpone(*taken, now);
+                *taken = now;
+            }
+        }
     }
 
     /// The time allowed for name lookup, TCP, TLS and CONNACK together.
@@ -114,7 +139,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.phase {
             Phase::Waiting { until } => Some(until),
-            Phase::Connecting { since } => Some(since + self.connect_timeout),
+            Phase::Connecting { since, .. } => since.map(|since| since + self.connect_timeout),
             Phase::Stopped | Phase::Connected { .. } => None,
         }
     }
@@ -137,10 +162,10 @@ impl Session {
     ) -> Option<Event> {
         let kind = match self.phase {
             Phase::Stopped | Phase::Waiting { .. } => return None,
-            Phase::Connecting { since } => {
+            Phase::Connecting { taken, .. } => {
                 if error.as_ref().map(Error::kind) == Some(ErrorKind::Dns) {
                     // Nothing reached the platform (docs/design.md, section 9.2).
-                    budget.refund(since);
+                    budget.refund(taken);
                 }
                 EventKind::ConnectFailed
             }

@@ -1,7 +1,7 @@
 //! Topic names and filters, MQTT's rules and the platform's, and the platform's own topics.
 
 use crate::proto::profile::MQTT_TEXT_LEN;
-use crate::proto::text::shown;
+use crate::proto::text::{count, is_plain_topic, shown};
 use crate::{Error, Identity, Profile};
 
 /// A topic name that messages can be published to: checked against MQTT and a profile.
@@ -122,6 +122,9 @@ pub fn check_topic(topic: &str, product_key: &str, profile: &Profile) -> Result<
         return Err(Error::argument("topic", "is empty"));
     }
     check_limits("topic", topic, product_key, profile)?;
+    if is_plain_topic(topic.as_bytes()) {
+        return Ok(());
+    }
     // MQTT-3.3.2-2 for the wildcards. MQTT-1.5.3-2 forbids NUL and lets a receiver close the
     // connection for any other control character, which a message held for resending would repeat.
     match topic
@@ -231,7 +234,7 @@ fn check_limits(name: &str, text: &str, product_key: &str, profile: &Profile) ->
     if let Some(most) = profile.own_topic_slashes
         && is_own(text, product_key)
     {
-        let slashes = text.bytes().filter(|b| *b == b'/').count();
+        let slashes = count(text.as_bytes(), b'/');
         if slashes > most {
             return Err(Error::argument(
                 name,

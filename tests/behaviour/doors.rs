@@ -31,7 +31,7 @@ impl Tool {
             .flat_map(|folder| names.iter().map(move |name| Path::new(folder).join(name)))
             .find(|path| path.exists());
         let Some(program) = program else {
-            println!(
+            eprintln!(
                 "SKIPPED: {} is not installed: `make deps` does it",
                 names[0]
             );

@@ -118,7 +118,9 @@ fn a_restored_subscription_that_is_refused_becomes_an_event() {
     let id = connection.expect(SUBSCRIBE).id();
     connection.suback(id, &[0x80]);
     let event = device.event(EventKind::SubscriptionLost, 1);
-    assert!(event.text.contains("\"a\""), "{}", event.text);
+    assert_eq!(event.text, "a", "the filter, to subscribe with again");
+    let error = event.error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::SubscriptionRefused);
 }
 
 #[test]

@@ -79,6 +79,7 @@ ON_CLIENT(aliot_client_set_completion_callback, ignore_completion, NULL, NULL)
 ON_CLIENT(aliot_client_set_message_callback, ignore_message, NULL, NULL)
 ON_CLIENT(aliot_client_wait_connected, 1000)
 ON_CLIENT(aliot_client_wait_flushed, 1000)
+ON_CLIENT(aliot_client_wait_room, 1000)
 ON_CLIENT(aliot_client_wait_stopped, 1000)
 AS_TEST(aliot_client_start, return aliot_client_start(client))
 AS_TEST(aliot_client_retry_now, return aliot_client_retry_now(client))
@@ -219,6 +220,18 @@ static aliot_result call_aliot_identity_create(aliot_client *client)
     aliot_identity_destroy(token);
     aliot_identity_destroy(identity);
     return ALIOT_RESULT_OK;
+}
+
+static aliot_result call_aliot_sign_check(aliot_client *client)
+{
+    aliot_identity *identity = fixture_identity();
+    aliot_sign_finding finding = ALIOT_SIGN_FINDING_MATCHES;
+    (void)client;
+    aliot_result result =
+        aliot_sign_check(identity, NULL, NULL, "id", "user", "pass", &finding, NULL, 0);
+    CHECK(finding == ALIOT_SIGN_FINDING_CLIENT_ID_FORM);
+    aliot_identity_destroy(identity);
+    return result;
 }
 
 #include "every_door.h"

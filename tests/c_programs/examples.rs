@@ -5,38 +5,52 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use aliot_sim::{Options, Qos, Sim};
 
-use crate::toolbox::{ROOT, build, check, has_valgrind, installed_library, valgrind};
+use crate::toolbox::{ROOT, build, build_with, check, has_valgrind, installed_library, valgrind};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const SECRET: &str = "canary-device-secret";
+pub(crate) const SECRET: &str = "canary-device-secret";
 
 /// A program from `c_examples`, under valgrind if that is there, with its platform beside it.
 pub(crate) struct Bench {
     pub(crate) sim: Sim,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
 impl Bench {
     pub(crate) fn new(example: &str) -> Self {
+        // Benches of the same example are at work at the same time.
+        static BENCHES: AtomicUsize = AtomicUsize::new(0);
+        let number = BENCHES.fetch_add(1, Ordering::Relaxed);
         let source = Path::new(ROOT).join("c_examples").join(example);
         let directory =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("example-{example}"));
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("example-{example}-{number}"));
         let sim = Sim::start(Options {
             dir: Some(directory),
             ..Options::default()
         })
         .unwrap();
         sim.add_device("a1demo", "lamp", SECRET);
-        let program = build(&source, &installed_library(), "-O0");
+        let mark = format!("-{number}");
+        let program = build_with(&source, &installed_library(), &["-O0"], &mark);
         Self { sim, program }
     }
 
-    fn environment(&self, command: &mut Command) {
+    /// Over TLS, so that only addresses and leaks are looked at: see `main.rs`.
+    pub(crate) fn command(&self) -> Command {
+        if has_valgrind() {
+            valgrind(&self.program, &["--undef-value-errors=no"])
+        } else {
+            Command::new(&self.program)
+        }
+    }
+
+    pub(crate) fn environment(&self, command: &mut Command) {
         command
             .env("ALIOT_PRODUCT_KEY", "a1demo")
             .env("ALIOT_DEVICE_NAME", "lamp")
@@ -56,12 +70,7 @@ impl Bench {
 
     /// As `start`, with further variables.
     pub(crate) fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
-        // Over TLS, so that only addresses and leaks are looked at: see `main.rs`.
-        let mut command = if has_valgrind() {
-            valgrind(&self.program, &["--undef-value-errors=no"])
-        } else {
-            Command::new(&self.program)
-        };
+        let mut command = self.command();
         self.environment(command.args(arguments));
         let mut process = command
             .envs(variables.iter().copied())

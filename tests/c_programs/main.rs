@@ -4,8 +4,10 @@
 #![cfg(target_os = "linux")]
 
 mod coverage;
+mod diagnosis;
 mod doors;
 mod examples;
+mod null;
 mod results;
 mod toolbox;
 
@@ -16,8 +18,8 @@ use std::process::{Command, Output};
 use aliot_sim::{Options, Sim};
 
 use toolbox::{
-    ADDRESS_SANITIZER, build, build_with, check, check_loaded_library, has_address_sanitizer,
-    has_valgrind, installed_library, sources, valgrind,
+    ADDRESS_SANITIZER, build, build_with, check, check_loaded_library, copied_library,
+    has_address_sanitizer, has_valgrind, installed_library, sources, valgrind,
 };
 
 #[test]
@@ -89,7 +91,7 @@ fn for_each_program(body: impl Fn(&Path, &Path)) {
 
 /// Runs a program with a simulator that knows its devices. `transport` is what it should use; each
 /// `way` has certificates of its own, because the tests run at the same time.
-fn run(way: &str, mut command: Command, transport: &str) -> Output {
+pub(crate) fn run(way: &str, mut command: Command, transport: &str) -> Output {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("c-programs-{way}"));
     let sim = Sim::start(Options {
         dir: Some(directory),
@@ -107,7 +109,7 @@ fn run(way: &str, mut command: Command, transport: &str) -> Output {
         .env("SIM_TCP_PORT", port(sim.tcp_addr()))
         .env("SIM_CONTROL_PORT", port(sim.control_addr()))
         .env("SIM_CA_FILE", sim.ca_file().unwrap())
-        .env("ALIOT_LIBRARY", installed_library())
+        .env("ALIOT_COPY", copied_library())
         .output()
         .unwrap()
 }

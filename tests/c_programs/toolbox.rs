@@ -31,6 +31,18 @@ fn install_library() -> PathBuf {
     installed
 }
 
+/// The same library under another name, which the loader takes for another one.
+pub(crate) fn copied_library() -> PathBuf {
+    static COPIED: OnceLock<PathBuf> = OnceLock::new();
+    let copy = || {
+        let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libcopy.so");
+        let _ = fs::remove_file(&copy);
+        fs::copy(installed_library(), &copy).unwrap();
+        copy
+    };
+    COPIED.get_or_init(copy).clone()
+}
+
 pub(crate) fn sources(directory: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
     let mut sources: Vec<_> = entries
@@ -71,6 +83,23 @@ pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: 
         .unwrap_or_else(|error| panic!("cc cannot be run: {error}"));
     check(source, "does not compile", &output);
     program
+}
+
+/// A shared library for `LD_PRELOAD`; `None` if it cannot be built.
+pub(crate) fn build_preload(name: &str, text: &str) -> Option<PathBuf> {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let source = directory.join(format!("{name}.c"));
+    let library = directory.join(format!("{name}.so"));
+    fs::write(&source, text).unwrap();
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC"])
+        .arg(&source)
+        .args(["-ldl", "-o"])
+        .arg(&library)
+        .output();
+    output
+        .is_ok_and(|output| output.status.success())
+        .then_some(library)
 }
 
 /// A program that found another copy of the library would prove nothing about this one.

@@ -135,8 +135,9 @@ impl Proxy {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        // A small window, so that the client feels what happens behind this proxy.
-        let _ = socket2::SockRef::from(&listener).set_recv_buffer_size(8 * 1024);
+        // The window follows what happens behind this proxy, and is larger than a segment: Linux
+        // takes a smaller one for a closed one and gives the connection up after the user timeout.
+        let _ = socket2::SockRef::from(&listener).set_recv_buffer_size(64 * 1024);
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
             accepted: AtomicUsize::new(0),
@@ -263,7 +264,9 @@ fn connect(
 /// Forwards one direction until it ends. An end is passed on as what it is: of this direction.
 fn pump(wire: &Wire, mut from: &TcpStream, to: &TcpStream, toxics: &Toxics) {
     let upward = std::ptr::eq(from, &raw const wire.client);
-    let mut buffer = vec![0; 16 * 1024];
+    // A slow link takes in sips what it gives in sips, so that the client's window follows.
+    let sip = toxics.bytes_per_second.map_or(16 * 1024, sip);
+    let mut buffer = vec![0; sip];
     let mut sent = 0;
     loop {
         if wire.mode() == Ending::StopReading as u8 {
@@ -302,6 +305,11 @@ fn pump(wire: &Wire, mut from: &TcpStream, to: &TcpStream, toxics: &Toxics) {
     }
 }
 
+/// A twentieth of what passes in a second.
+fn sip(bytes_per_second: usize) -> usize {
+    bytes_per_second.div_ceil(20)
+}
+
 /// `false`: the connection has been ended.
 fn forward(
     wire: &Wire,
@@ -314,8 +322,7 @@ fn forward(
     while !rest.is_empty() {
         let mut len = rest.len().min(toxics.slice.unwrap_or(usize::MAX));
         if let Some(rate) = toxics.bytes_per_second {
-            // Twenty pieces a second.
-            len = len.min(rate.div_ceil(20));
+            len = len.min(sip(rate));
             std::thread::sleep(Duration::from_secs_f64(len as f64 / rate as f64));
         }
         if let Some((limit, _)) = toxics.limit {

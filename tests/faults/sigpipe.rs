@@ -2,16 +2,16 @@
 
 use std::io::{IoSlice, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aliot::{Client, Counter, Endpoint, Identity, Qos};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::alone::run_alone;
-use crate::chaos::quick;
 use crate::proxy::{Ending, Plan, Proxy};
 use crate::support::broker::Broker;
-use crate::support::device::private;
+use crate::support::device::{config, private};
 use crate::support::eventually;
 use crate::support::mosquitto::Mosquitto;
 
@@ -31,13 +31,22 @@ fn assert_default() {
     assert!(matches!(set_default().handler(), SigHandler::SigDfl));
 }
 
-/// Publishes while `connections` of them break, by `cut`.
-fn publish_while_it_breaks(client: &Client, connections: u64, mut cut: impl FnMut()) {
+/// Publishes until `done`, whatever `cut` does to the connection.
+fn publish_while_it_breaks(client: &Client, done: impl Fn() -> bool, mut cut: impl FnMut()) {
     client.start().unwrap();
-    while client.counter(Counter::Connects) < connections {
+    while !done() {
         // A full outbox is as good: then there is enough to flush.
         let _ = client.publish("a", &[7; 4096], Qos::AtMostOnce, false);
         cut();
+    }
+}
+
+/// So that a failure ends the test instead of hanging it.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -60,12 +69,17 @@ fn a_connection_that_breaks_while_we_write_does_not_end_the_process() {
     let signal = run_alone(test, "sigpipe-tcp", || {
         set_default();
         let broker = Broker::listen();
-        let mut config = quick("sigpipe", broker.address().port());
+        let mut config = config(broker.address());
         let millisecond = Duration::from_millis(1);
         config.set_reconnect(millisecond, millisecond).unwrap();
         let client = Client::new(&config).unwrap();
+        let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            scope.spawn(|| publish_while_it_breaks(&client, 100, std::thread::yield_now));
+            scope.spawn(|| {
+                let is_done = || done.load(Ordering::SeqCst);
+                publish_while_it_breaks(&client, is_done, std::thread::yield_now);
+            });
+            let _done = SetOnDrop(&done);
             for n in 0..100 {
                 let mut connection = broker.accept(false);
                 connection.expect_publish();
@@ -98,7 +112,8 @@ fn a_tls_connection_that_breaks_while_we_write_does_not_end_the_process() {
         config.set_reconnect(millisecond, millisecond).unwrap();
         let client = Client::new(&config).unwrap();
         let mut connects = 0;
-        publish_while_it_breaks(&client, 60, || {
+        let done = || client.counter(Counter::Connects) >= 60;
+        publish_while_it_breaks(&client, done, || {
             if client.counter(Counter::Connects) > connects {
                 connects = client.counter(Counter::Connects);
                 for _ in 0..20 {

@@ -101,7 +101,7 @@ fn silence_is_found_in_every_phase_within_its_deadline() {
     };
     let timeout = ErrorKind::ConnectTimeout;
     let dead = ErrorKind::KeepAliveTimeout;
-    let in_flight = (PING_AFTER + PING).max(ACK);
+    let in_flight = (PING_AFTER + PING).min(ACK);
     let rows = [
         row("SYN", CONNECT, timeout, Stage::Tcp),
         row("TLS handshake", CONNECT, timeout, Stage::Tls),
@@ -252,11 +252,19 @@ fn destroy_waits_for_nobody_in_any_phase() {
     flight.expect_publish();
     destroy("in flight", device.client);
 
-    let device = Device::start(&patient(broker.address(), false));
-    let _blocked = broker.accept(false);
-    device.client.wait_connected(PATIENCE).unwrap();
-    crate::blocked::fill(&device.client);
-    destroy("writing is blocked", device.client);
+    // Here the goodbye takes its two seconds, which are not for the caller to wait. The best of
+    // three, for the machine may be busy.
+    let took = (0..3).map(|_| {
+        let device = Device::start(&patient(broker.address(), false));
+        let _blocked = broker.accept(false);
+        device.client.wait_connected(PATIENCE).unwrap();
+        crate::blocked::fill(&device.client);
+        let since = Instant::now();
+        destroy("writing is blocked", device.client);
+        since.elapsed()
+    });
+    let took = took.min().unwrap();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 
     let device = Device::start(&patient(broker.address(), false));
     broker.accept(false).reset();

@@ -10,6 +10,7 @@ mod connect;
 mod data;
 mod ending;
 mod publish;
+mod readme;
 mod subscribe;
 
 use std::time::Duration;

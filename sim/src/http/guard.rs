@@ -10,7 +10,7 @@ use hyper::header::{
 use super::Reply;
 
 /// Only what comes from here is run, shown or asked; payloads are hostile.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Refuses a request that a foreign page may have caused.

@@ -102,10 +102,13 @@ fn described(state: &State, identity: &Identity, device: Option<&Device>) -> Val
         product_key,
         device_name,
     } = identity;
+    let session = state.sessions.get(identity);
+    let link = session.and_then(|session| session.link.as_ref());
     let mut value = json!({
         "product_key": product_key,
         "device_name": device_name,
-        "online": View(state).is_connected(product_key, device_name),
+        "since_ms": link.map(|link| link.since_ms),
+        "online": link.is_some(),
         "verbatim": device.is_none(),
     });
     if let (Some(device), Some(object)) = (device, value.as_object_mut()) {
@@ -221,18 +224,19 @@ pub(super) fn remove_device(broker: &Broker, identity: &Identity) -> Outcome {
 }
 
 fn connected(state: &State, connection: &Connection) -> Value {
-    json!({
+    let value = json!({
         "product_key": connection.identity.product_key,
         "device_name": connection.identity.device_name,
         "number": connection.number,
         "transport": connection.transport.name(),
-        "client_id": state.registry.redact(&connection.client_id),
+        "client_id": connection.client_id,
         "keep_alive_s": connection.keep_alive_s,
         "clean_session": connection.clean_session,
         "subscriptions": connection.subscriptions,
         "unacknowledged": connection.unacknowledged,
         "waiting": connection.waiting,
-    })
+    });
+    redacted(state, value)
 }
 
 pub(super) fn connections(broker: &Broker) -> Value {

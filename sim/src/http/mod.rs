@@ -32,7 +32,7 @@ use crate::broker::Broker;
 type Reply = Response<Body>;
 
 /// The page: nothing in it comes from elsewhere, and nothing of it is built.
-const PAGE: [(&str, &str, &str); 4] = [
+const PAGE: [(&str, &str, &str); 5] = [
     (
         "/",
         "text/html; charset=utf-8",
@@ -47,6 +47,11 @@ const PAGE: [(&str, &str, &str); 4] = [
         "/page.css",
         "text/css; charset=utf-8",
         include_str!("../page/page.css"),
+    ),
+    (
+        "/page.svg",
+        "image/svg+xml",
+        include_str!("../page/page.svg"),
     ),
     (
         "/api/v1/openapi.json",

@@ -216,3 +216,58 @@ fn bad_options_are_refused_at_the_start() {
         ));
     }
 }
+
+#[test]
+fn clients_that_say_nothing_or_half_of_it_hold_up_nobody() {
+    use std::io::Write;
+    let sim = sim_with(Options {
+        http: Some(([127, 0, 0, 1], 0).into()),
+        https: Some(([127, 0, 0, 1], 0).into()),
+        control: Some(([127, 0, 0, 1], 0).into()),
+        ..Options::default()
+    });
+    let whole = signed("").bytes();
+    let mut silent = Vec::new();
+    for (address, half) in [
+        (sim.tcp_addr(), &whole[..whole.len() / 2]),
+        (sim.tcp_addr(), b""),
+        (sim.tls_addr(), b""),
+        // The beginning of a TLS record that announces more than comes.
+        (sim.tls_addr(), b"\x16\x03\x01\x02\x00\x01"),
+        (
+            sim.http_addr(),
+            b"POST /api/v1/products HTTP/1.1\r\nHost: localhost\r\nContent-Le",
+        ),
+        (sim.https_addr(), b""),
+        (sim.control_addr(), b"publish pk dn"),
+    ] {
+        for _ in 0..20 {
+            let mut stream = std::net::TcpStream::connect(address.unwrap()).unwrap();
+            stream.write_all(half).unwrap();
+            silent.push(stream);
+        }
+    }
+    for _ in 0..10 {
+        over_tls(&sim, "").ping();
+        Device::connected(&sim, &signed("")).ping();
+        crate::http::ask(&sim, "GET", "devices", "");
+    }
+    drop(silent);
+}
+
+#[test]
+fn a_dropped_simulator_closes_its_connections_and_frees_its_ports() {
+    let sim = sim();
+    let address = sim.tls_addr().unwrap();
+    let mut device = over_tls(&sim, "");
+    drop(sim);
+    assert!(matches!(
+        device.ending(),
+        Ending::Truncated | Ending::Orderly | Ending::Reset
+    ));
+    assert!(std::net::TcpStream::connect(address).is_err());
+    sim_with(Options {
+        tls: Some(address),
+        ..Options::default()
+    });
+}

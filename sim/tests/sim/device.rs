@@ -8,7 +8,7 @@ use std::time::Duration;
 use aliot_sim::signature::{Method, Signed};
 use aliot_sim::{Options, Sim};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Longest wait for anything; far more than a loaded machine needs.
@@ -149,16 +149,30 @@ pub(crate) enum Ending {
 
 /// A TLS client configuration that trusts the simulator.
 pub(crate) fn trusting(sim: &Sim) -> Arc<ClientConfig> {
+    trusting_pem(sim.ca_pem(), None)
+}
+
+/// A TLS client configuration that trusts an authority and may show a certificate.
+pub(crate) fn trusting_pem(
+    ca_pem: &str,
+    shown: Option<&aliot_sim::DeviceCertificate>,
+) -> Arc<ClientConfig> {
+    let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(sim.ca_pem().as_bytes()).unwrap())
-        .unwrap();
+    roots.add(certificate(ca_pem)).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some(shown) => {
+            let key = PrivateKeyDer::from_pem_slice(shown.key_pem.as_bytes()).unwrap();
+            let chain = vec![certificate(&shown.certificate_pem)];
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
     Arc::new(config)
 }
 
@@ -175,9 +189,20 @@ impl Device {
     }
 
     pub(crate) fn open_tls(sim: &Sim) -> std::io::Result<Self> {
+        Self::open_tls_with(sim, trusting(sim))
+    }
+
+    pub(crate) fn open_tls_with(sim: &Sim, config: Arc<ClientConfig>) -> std::io::Result<Self> {
+        Self::open_tls_at(sim.tls_addr().unwrap(), config)
+    }
+
+    pub(crate) fn open_tls_at(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+    ) -> std::io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();
-        let mut connection = ClientConnection::new(trusting(sim), name).unwrap();
-        let mut socket = tcp(sim.tls_addr().unwrap());
+        let mut connection = ClientConnection::new(config, name).unwrap();
+        let mut socket = tcp(address);
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
@@ -190,6 +215,11 @@ impl Device {
         device.send(&connect.bytes());
         assert_eq!(device.conn_ack(), (false, 0), "{:?}", sim.log_lines());
         device
+    }
+
+    /// Sends, unless the other side is gone already.
+    pub(crate) fn send_if_open(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).and_then(|()| self.0.flush());
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -297,6 +327,11 @@ impl Device {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Says that a test is skipped, past the harness, which hides what a passing test prints.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// Waits until a log line holds all of `parts`.

@@ -1,4 +1,4 @@
-//! The program `aliot-sim`: flags, files, the control port, and mosquitto's clients against it.
+//! The program `aliot-sim`: flags, files and the control port.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use aliot_sim::signature::Method;
 use tempfile::TempDir;
 
 use crate::device::PATIENCE;
@@ -15,14 +14,14 @@ use crate::device::PATIENCE;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aliot-sim");
 
 /// The program while it runs, with free ports.
-struct Program {
-    child: Child,
-    ready: HashMap<String, String>,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) ready: HashMap<String, String>,
     _dir: TempDir,
 }
 
 impl Program {
-    fn start(flags: &[&str]) -> Self {
+    pub(crate) fn start(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ready_file = dir.path().join("ready");
         let child = Command::new(PROGRAM)
@@ -32,6 +31,8 @@ impl Program {
                 "--tcp",
                 "127.0.0.1:0",
                 "--control",
+                "127.0.0.1:0",
+                "--http",
                 "127.0.0.1:0",
             ])
             .args(["--device", "pk,dn,secret"])
@@ -55,7 +56,7 @@ impl Program {
         }
     }
 
-    fn control(&self) -> Control {
+    pub(crate) fn control(&self) -> Control {
         let port: u16 = self.ready["CONTROL_PORT"].parse().unwrap();
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -70,16 +71,16 @@ impl Drop for Program {
     }
 }
 
-struct Control(BufReader<TcpStream>);
+pub(crate) struct Control(BufReader<TcpStream>);
 
 impl Control {
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    fn command(&mut self, command: &str) -> String {
+    pub(crate) fn command(&mut self, command: &str) -> String {
         writeln!(self.0.get_mut(), "{command}").unwrap();
         self.line()
     }
@@ -100,111 +101,12 @@ fn wait_for_file(path: &Path) -> String {
     }
 }
 
-/// A mosquitto client for `pk/dn`, or `None` if it is not installed.
-fn mosquitto(program: &Program, which: &str, tls: bool) -> Option<Command> {
-    if Command::new(which).arg("--help").output().is_err() {
-        return None;
-    }
-    let (mode, port) = if tls {
-        (2, "TLS_PORT")
-    } else {
-        (3, "TCP_PORT")
-    };
-    let password = Method::HmacSha1.sign(
-        b"secret",
-        b"clientId12345deviceNamednproductKeypktimestamp789",
-    );
-    let mut command = Command::new(which);
-    command
-        .args([
-            "-h",
-            "localhost",
-            "-p",
-            &program.ready[port],
-            "-k",
-            "60",
-            "-V",
-            "mqttv311",
-        ])
-        .args([
-            "-i",
-            &format!("12345|securemode={mode},signmethod=hmacsha1,timestamp=789|"),
-        ])
-        .args(["-u", "dn&pk", "-P", &password]);
-    if tls {
-        command.args(["--cafile", &program.ready["CA_FILE"]]);
-    }
-    Some(command)
-}
-
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM)
         .args(arguments)
         .stdin(Stdio::null())
         .output()
         .unwrap()
-}
-
-#[test]
-fn a_foreign_client_publishes_and_subscribes_over_tcp_and_tls() {
-    let program = Program::start(&[]);
-    for tls in [false, true] {
-        let Some(mut publisher) = mosquitto(&program, "mosquitto_pub", tls) else {
-            eprintln!("skipped: mosquitto's clients are not installed");
-            return;
-        };
-        let mut control = program.control();
-        assert_eq!(control.command("watch"), "ok");
-        publisher.args(["-q", "1", "-t", "/pk/dn/user/update", "-m", "hello"]);
-        assert!(publisher.status().unwrap().success());
-        assert_eq!(control.line(), "pk dn /pk/dn/user/update 1 text hello");
-
-        let mut subscriber = mosquitto(&program, "mosquitto_sub", tls).unwrap();
-        subscriber.args([
-            "-q",
-            "1",
-            "-t",
-            "/pk/dn/user/get",
-            "-C",
-            "2",
-            "-v",
-            "-W",
-            "20",
-        ]);
-        let subscriber = subscriber.stdout(Stdio::piped()).spawn().unwrap();
-        let start = Instant::now();
-        while control.command("publish1 pk dn user/get two words") != "ok" {
-            assert!(start.elapsed() < PATIENCE);
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert_eq!(control.command("publish pk dn /pk/dn/user/get again"), "ok");
-        let output = subscriber.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(text, "/pk/dn/user/get two words\n/pk/dn/user/get again\n");
-    }
-}
-
-#[test]
-fn a_foreign_client_with_a_wrong_password_learns_the_code_and_its_owner_the_reason() {
-    let mut program = Program::start(&[]);
-    let Some(mut publisher) = mosquitto(&program, "mosquitto_pub", true) else {
-        eprintln!("skipped: mosquitto's clients are not installed");
-        return;
-    };
-    let output = publisher
-        .args(["-P", "nonsense", "-t", "/pk/dn/user/update", "-m", "x"])
-        .output();
-    assert!(!output.unwrap().status.success());
-    let log = BufReader::new(program.child.stdout.take().unwrap());
-    let refused = log
-        .lines()
-        .map(Result::unwrap)
-        .find(|line| line.contains("refused"));
-    assert!(
-        refused
-            .unwrap()
-            .contains("with code 4: the password is not hex")
-    );
 }
 
 #[test]

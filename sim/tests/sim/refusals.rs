@@ -290,7 +290,7 @@ fn other_versions_get_code_1() {
     for bytes in [
         &b"\x10\x0d\0\x04MQTT\x05\x02\0\x3c\0\0\0"[..],
         &b"\x10\x0c\0\x04MQTT\x03\x02\0\x3c\0\0"[..],
-        &b"\x10\x0e\0\x06MQIsdp\x03\x02\0\x3c\0\0"[..],
+        &b"\x10\x0e\0\x06MQIsdp\x04\x02\0\x3c\0\0"[..],
     ] {
         let mut device = Device::open_tcp(&sim);
         device.send(bytes);
@@ -298,7 +298,7 @@ fn other_versions_get_code_1() {
         assert_eq!(device.ending(), Ending::Orderly);
     }
     wait_for_line(&sim, &["code 1", "MQTT 5"]);
-    wait_for_line(&sim, &["code 1", "MQTT 3.1:"]);
+    wait_for_line(&sim, &["code 1", "MQIsdp"]);
 }
 
 #[test]

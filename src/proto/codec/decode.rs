@@ -8,6 +8,7 @@ use zeroize::Zeroize;
 
 use super::{DUP, MAX_FIXED_HEADER, PUBACK, PUBLISH, RETAIN};
 use crate::proto::qos::Qos;
+use crate::proto::text::is_plain_topic;
 
 const CONNACK: u8 = 2;
 const SUBACK: u8 = 9;
@@ -154,6 +155,20 @@ pub fn split(buffer: &mut BytesMut, max_len: usize) -> Result<Option<(Bytes, usi
     Ok(None)
 }
 
+/// How many bytes of the packet at the front of `buffer` have not arrived. `None` while its length
+/// is not known.
+pub fn missing(buffer: &[u8]) -> Option<usize> {
+    let mut remaining = 0_usize;
+    for (shift, &byte) in [0, 7, 14, 21].iter().zip(buffer.iter().skip(1)) {
+        remaining |= usize::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            let len = 1 + shift / 7 + 1 + remaining;
+            return Some(len.saturating_sub(buffer.len()));
+        }
+    }
+    None
+}
+
 /// Refuses types that only clients send, reserved types, QoS 2 and wrong flags.
 /// Source: MQTT 3.1.1, tables 2.1 and 2.2.
 fn check_first_byte(first: u8) -> Result<(), Malformed> {
@@ -259,8 +274,7 @@ fn check_received_topic(topic: &[u8]) -> Result<(), Malformed> {
     if topic.is_empty() {
         return malformed("a PUBLISH with an empty topic arrived");
     }
-    let plain = |byte: &u8| matches!(byte, 0x20..=0x7E) && !matches!(byte, b'+' | b'#');
-    if topic.iter().all(plain) {
+    if is_plain_topic(topic) {
         return Ok(());
     }
     let Ok(text) = std::str::from_utf8(topic) else {

@@ -448,3 +448,21 @@ fn a_received_message_shares_the_bytes_it_arrived_in() {
     };
     assert_eq!(publish.payload().as_ptr(), frame.slice(5..).as_ptr());
 }
+
+#[test]
+fn what_is_missing_is_known_from_the_header_on() {
+    let mut wire = BytesMut::new();
+    encode_publish(&mut wire, "a", &[0; 70_000], Qos::AtMostOnce);
+    for len in [0, 1, 2, 3] {
+        assert_eq!(missing(&wire[..len]), None, "{len} bytes");
+    }
+    for len in [4, 5, 1000, wire.len() - 1, wire.len()] {
+        assert_eq!(missing(&wire[..len]), Some(wire.len() - len), "{len} bytes");
+    }
+    wire.extend_from_slice(&[0xD0, 0]);
+    assert_eq!(
+        missing(&wire),
+        Some(0),
+        "the next packet is not of this one"
+    );
+}

@@ -21,7 +21,7 @@ pub enum TakeOverPolicy {
     /// Waits the longest delay before it tries again.
     #[default]
     Wait = 0,
-    /// Stops, as if the application had asked for it.
+    /// Stops. What is queued stays queued for the next start.
     Stop = 1,
     /// Tries again as after any loss. Two clients that do this evict each other for ever.
     Fight = 2,

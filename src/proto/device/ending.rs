@@ -36,6 +36,8 @@ impl<H: Clone> Device<H> {
         self.control.as_mut().zeroize();
         self.control = BytesMut::new();
         (self.action, self.keep_alive, self.ping_in_control) = (None, None, false);
+        // A callback that returns later acknowledges a message of a link that is no more.
+        self.connection = self.connection.wrapping_add(1);
         self.outbox.handle_lost(chunk, &mut self.fallout);
         self.emit_fallout();
         let dropped = self.inbox.handle_lost();
@@ -44,12 +46,28 @@ impl<H: Clone> Device<H> {
             self.emit(Event::failure(EventKind::TakenOver, cause.clone(), None));
             error = Some(cause);
         }
+        self.count_loss(error.as_ref().map(Error::kind));
         if let Some(event) = self.session.handle_lost(error, now, entropy, budget) {
             self.emit(event);
         }
         if self.session.phase() == Phase::Stopped {
             self.come_to_rest();
         }
+    }
+
+    fn count_loss(&mut self, kind: Option<ErrorKind>) {
+        let counters = &mut self.counters;
+        let counter = match (self.session.phase(), kind) {
+            (Phase::Connecting { .. }, _) => &mut counters.failures,
+            (_, None) => return,
+            (_, Some(ErrorKind::ClosedByPeer)) => &mut counters.lost_closed,
+            (_, Some(ErrorKind::KeepAliveTimeout)) => &mut counters.lost_silent,
+            (_, Some(ErrorKind::Protocol)) => &mut counters.lost_protocol,
+            (_, Some(ErrorKind::TakenOver)) => &mut counters.lost_taken_over,
+            (_, Some(ErrorKind::InboxOverflow)) => &mut counters.lost_overflow,
+            (_, Some(_)) => &mut counters.lost_network,
+        };
+        *counter += 1;
     }
 
     /// Whether the end of this connection, for the reason `error`, looks as if another connection

@@ -9,6 +9,7 @@ use crate::proto::event::{Event, EventKind};
 use crate::proto::keepalive::KeepAlive;
 use crate::proto::outbox::{AckKind, Acknowledged, FilterOp};
 use crate::proto::qos::Qos;
+use crate::proto::routes::RouteState;
 use crate::proto::session::Phase;
 use crate::{Error, ErrorKind, Identity, Stage};
 
@@ -49,7 +50,9 @@ impl<H: Clone> Device<H> {
                 }
                 (_, Packet::PingResp) => {
                     if let Some(keep_alive) = &mut self.keep_alive {
-                        keep_alive.handle_pingresp(now);
+                        let round_trip = keep_alive.handle_pingresp(now);
+                        self.counters.ping_round_trip =
+                            round_trip.unwrap_or(self.counters.ping_round_trip);
                     }
                 }
             }
@@ -70,19 +73,22 @@ impl<H: Clone> Device<H> {
                 .fail_protocol("CONNACK says that a session is present: none was asked for");
         }
         self.session.handle_connected(now);
+        self.kicked = false;
         self.keep_alive = Some(KeepAlive::new(&self.config, now));
         self.counters.connects += 1;
         self.outbox.handle_connected(session_present);
         if !session_present {
-            let outbox = &self.outbox;
-            let restored: Vec<_> = self
-                .routes
-                .iter()
-                .filter(|(filter, route)| !route.refused && !outbox.is_subscribing(filter.as_str()))
-                .map(|(filter, route)| (filter.clone(), route.qos))
-                .collect();
-            self.outbox.restore(restored.into_iter());
+            self.routes.forget_granted();
         }
+        // With a session, that is what a stop cancelled before the platform had answered.
+        let outbox = &self.outbox;
+        let wanted = self.routes.iter().filter(|(filter, route)| {
+            route.state == RouteState::Wanted && !outbox.is_subscribing(filter.as_str())
+        });
+        let wanted: Vec<_> = wanted
+            .map(|(filter, route)| (filter.clone(), route.qos))
+            .collect();
+        self.outbox.restore(wanted.into_iter());
         self.emit(Event {
             session_present,
             ..Event::new(EventKind::Connected)
@@ -112,7 +118,10 @@ impl<H: Clone> Device<H> {
         match self.outbox.handle_ack(id, kind) {
             // Unsolicited and repeated acknowledgements are tolerated.
             Ok(None) => return false,
-            Ok(Some(Acknowledged::Publish(token))) => self.complete(token, Ok(None)),
+            Ok(Some(Acknowledged::Publish(token))) => {
+                self.counters.acknowledged += 1;
+                self.complete(token, Ok(None));
+            }
             Ok(Some(Acknowledged::Filters(ops))) => self.handle_filters(ops, codes),
             Ok(Some(Acknowledged::Nothing)) => {}
             Err(reason) => self.fail_protocol(reason),
@@ -124,7 +133,8 @@ impl<H: Clone> Device<H> {
         for (index, op) in ops.into_iter().enumerate() {
             let granted = match (op.subscribe, codes.get(index)) {
                 (Some(_), Some(0x80)) => {
-                    self.routes.set_refused(op.filter.as_str(), true);
+                    self.routes
+                        .set_state(op.filter.as_str(), RouteState::Refused);
                     let text = format!(
                         "the platform refused the subscription to {:?}",
                         op.filter.as_str()
@@ -136,7 +146,8 @@ impl<H: Clone> Device<H> {
                     ))
                 }
                 (Some(_), code) => {
-                    self.routes.set_refused(op.filter.as_str(), false);
+                    self.routes
+                        .set_state(op.filter.as_str(), RouteState::Granted);
                     let none = matches!(code, Some(0));
                     Ok(Some(if none {
                         Qos::AtMostOnce
@@ -148,9 +159,10 @@ impl<H: Clone> Device<H> {
             };
             match (op.token, granted) {
                 (Some(token), granted) => self.complete(token, granted),
-                (None, Err(error)) => {
-                    self.emit(Event::failure(EventKind::SubscriptionLost, error, None))
-                }
+                (None, Err(error)) => self.emit(Event {
+                    text: op.filter.as_str().to_owned(),
+                    ..Event::failure(EventKind::SubscriptionLost, error, None)
+                }),
                 (None, Ok(_)) => {}
             }
         }
@@ -191,9 +203,8 @@ impl<H: Clone> Device<H> {
             self.counters.dropped += 1;
             return;
         }
-        let mut handlers = Vec::new();
-        self.routes.matches(publish.topic(), &mut handlers);
-        self.counters.unrouted += u64::from(handlers.is_empty());
+        let handlers = self.routes.matches(publish.topic());
+        self.counters.unrouted += u64::from(handlers.as_slice().is_empty());
         self.outputs.push_back(Output::Message {
             handlers,
             publish,

@@ -83,6 +83,8 @@ struct Broker {
     has_left: bool,
     /// Messages that the device will not send again.
     given_up: HashSet<u64>,
+    /// Ids of QoS 1 messages that the device has not acknowledged on this connection.
+    delivered: HashSet<u16>,
 }
 
 enum Link {
@@ -113,6 +115,8 @@ struct World {
     stops: bool,
     /// A stop is under way: it ends with an empty outbox.
     must_empty: bool,
+    /// Completions whose callback has not returned.
+    untaken: usize,
 }
 
 fn config(seed: u64) -> Config {
@@ -167,6 +171,7 @@ impl World {
             callbacks: VecDeque::new(),
             stops: false,
             must_empty: false,
+            untaken: 0,
         }
     }
 
@@ -284,6 +289,10 @@ impl World {
                 1 => self.lose(Some(Error::new(ErrorKind::Network, Stage::Tcp, "refused"))),
                 2 => {}
                 _ => {
+                    let stage = Stage::Tcp;
+                    self.device.handle_stage(stage, self.now, &mut self.budget);
+                    self.dials.pop_back();
+                    self.dials.push_back(self.now);
                     self.link = Link::Open;
                     self.broker.connect();
                     self.down.clear();
@@ -363,6 +372,7 @@ impl World {
             let id_at = codec::encode_publish(&mut wire, "f/1", &[0; 100], qos);
             if qos_1 {
                 codec::set_packet_id(&mut wire, id_at, self.next_down);
+                self.broker.delivered.insert(self.next_down);
             }
             self.down.push_back(decode(wire));
         }
@@ -372,8 +382,9 @@ impl World {
         let count = self.rng.below(self.callbacks.len() + 1);
         let done: Vec<_> = self.callbacks.drain(..count).collect();
         let bytes = done.iter().map(|(bytes, _)| bytes).sum();
-        self.device
-            .handle_delivered(bytes, done.into_iter().filter_map(|(_, ack)| ack));
+        let completions = std::mem::take(&mut self.untaken);
+        let acks = done.into_iter().filter_map(|(_, ack)| ack);
+        self.device.handle_delivered(bytes, completions, acks);
     }
 
     fn cut(&mut self) {
@@ -444,6 +455,11 @@ impl World {
             match output {
                 Output::Event(event) => self.check_event(event.kind),
                 Output::Completion(completion) => {
+                    self.untaken += 1;
+                    assert!(
+                        self.untaken <= 3 * MAX_OPERATIONS as usize + 1000,
+                        "completions pile up"
+                    );
                     self.check_completion(completion.token, completion.result.err());
                 }
                 Output::Message {
@@ -570,6 +586,7 @@ impl Broker {
         self.has_left = false;
         self.owed.clear();
         self.on_this_connection.clear();
+        self.delivered.clear();
     }
 
     fn lose(&mut self, clean: bool, rng: &mut Rng) {
@@ -601,11 +618,12 @@ impl Broker {
             }
             match first >> 4 {
                 3 => self.receive_publish(first, &body),
-                4 | 12 => {
-                    if first >> 4 == 12 {
-                        down.push_back(Packet::PingResp);
-                    }
+                4 => {
+                    let id = u16::from_be_bytes([body[0], body[1]]);
+                    let was_sent = self.delivered.remove(&id);
+                    assert!(was_sent, "{id} was not delivered on this connection");
                 }
+                12 => down.push_back(Packet::PingResp),
                 8 => {
                     let id = self.take_id(&body);
                     let mut rest = &body[2..];

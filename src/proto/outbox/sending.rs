@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use zeroize::Zeroize;
 
 use super::{Fallout, FilterOp, Outbox, Sent};
 use crate::proto::codec;
@@ -10,6 +11,10 @@ use crate::proto::direct::Segment;
 
 /// Bytes that one chunk takes from the ring before the socket is asked again.
 const HEAD_LEN: usize = 32 * 1024;
+
+/// A buffer of at most this size is kept for the next chunk. One that a large message or a burst
+/// has made larger is given back: each of ten thousand idle connections would keep it.
+const HEAD_KEPT: usize = 512;
 
 /// Bytes on their way into the socket. The driver holds it while it writes and gives it back.
 #[derive(Debug, Default)]
@@ -19,6 +24,15 @@ pub struct Chunk {
     /// QoS 0 messages.
     direct: BytesMut,
     written: usize,
+    is_secret: bool,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if self.is_secret {
+            self.head.as_mut().zeroize();
+        }
+    }
 }
 
 impl Chunk {
@@ -34,9 +48,19 @@ impl Chunk {
         self.written += len;
     }
 
+    /// All of its bytes.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.direct.len()
+    }
+
+    /// The password is in it: it is wiped when it goes, sent or not.
+    pub fn set_secret(&mut self) {
+        self.is_secret = true;
+    }
+
     /// Whether the socket took everything.
     pub fn is_done(&self) -> bool {
-        self.written >= self.head.len() + self.direct.len()
+        self.written >= self.len()
     }
 
     /// Whether there is anything in it.
@@ -129,6 +153,11 @@ impl Outbox {
             let Some(mut entry) = self.queue.pop_front() else {
                 return;
             };
+            self.queued_bytes -= entry.wire.len();
+            if head.capacity() <= HEAD_KEPT {
+                // Once, and not by doubling, if many follow.
+                head.reserve(self.bytes.min(HEAD_LEN));
+            }
             codec::set_packet_id(&mut entry.wire, entry.id_at, self.ring.next_id());
             codec::set_duplicate(&mut entry.wire, false);
             head.extend_from_slice(&entry.wire);
@@ -139,11 +168,17 @@ impl Outbox {
     /// The socket took all of `chunk`. Completes the QoS 0 messages in it that have a token, and
     /// empties the chunk.
     pub fn handle_written(&mut self, chunk: &mut Chunk, fallout: &mut Fallout) {
-        let taken = self.direct.handle_taken();
+        let taken = self.direct.handle_taken(std::mem::take(&mut chunk.direct));
         self.handle_taken(taken, fallout);
-        chunk.direct = BytesMut::new();
         chunk.written = 0;
-        chunk.head.clear();
+        if std::mem::take(&mut chunk.is_secret) {
+            chunk.head.as_mut().zeroize();
+        }
+        if chunk.head.capacity() > HEAD_KEPT {
+            chunk.head = BytesMut::new();
+        } else {
+            chunk.head.clear();
+        }
     }
 
     fn handle_taken(&mut self, mut segment: Segment, fallout: &mut Fallout) {
@@ -154,10 +189,12 @@ impl Outbox {
 
     /// The connection is gone, with `chunk` perhaps half written. What the socket had not taken of
     /// QoS 0 goes back to the front; a message cut in the middle is sent whole next time.
-    pub fn handle_lost(&mut self, chunk: Chunk, fallout: &mut Fallout) {
+    pub fn handle_lost(&mut self, mut chunk: Chunk, fallout: &mut Fallout) {
         self.resend = None;
         let taken = chunk.written.saturating_sub(chunk.head.len());
-        let taken = self.direct.take_back(chunk.direct, taken);
+        let taken = self
+            .direct
+            .take_back(std::mem::take(&mut chunk.direct), taken);
         self.handle_taken(taken, fallout);
         // No acknowledgement of this connection can come any more: the ids of expired messages are
         // free, and filters are asked for again with fresh ids, whatever becomes of the session.

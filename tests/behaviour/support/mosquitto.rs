@@ -3,7 +3,8 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
@@ -26,15 +27,26 @@ fn program() -> &'static str {
         .expect("mosquitto is not installed: `make test` installs it, or apt-get install mosquitto")
 }
 
+/// A port for a program that opens it by itself, a moment after this one has let go of it. Below
+/// those that the system gives to listeners and connections of other tests, which would otherwise
+/// take it in that moment.
 fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let count = NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = process::id().wrapping_mul(97).wrapping_add(count);
+        let address = SocketAddr::from(([127, 0, 0, 1], 12_000 + (number % 20_000) as u16));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 impl Mosquitto {
     /// Starts one that any client may use. `name` is unique to the test.
     pub(crate) fn start(name: &str) -> Self {
-        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("mosquitto-{name}"));
+        let of_this_run = format!("mosquitto-{name}-{}", process::id());
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(of_this_run);
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
         let ca_pem = write_certificates(&dir);

@@ -1,5 +1,8 @@
 //! What compiled programs rely on: structure layout, exported symbols, the library's name.
 
+#[cfg(target_os = "linux")]
+mod previous;
+
 use std::env;
 use std::fs;
 use std::mem::{offset_of, size_of};
@@ -70,9 +73,10 @@ fn members_stay_where_they_are() {
         offset_of!(aliot_log_record, level),
         offset_of!(aliot_log_record, target),
         offset_of!(aliot_log_record, text),
+        offset_of!(aliot_log_record, time_ms),
         size_of::<aliot_log_record>(),
     ];
-    assert_eq!(record, [0, 8, 16, 24]);
+    assert_eq!(record, [0, 8, 16, 24, 32]);
 }
 
 #[test]

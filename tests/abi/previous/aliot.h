@@ -1,0 +1,1300 @@
+/*
+ * aliot - device client for Alibaba Cloud IoT Platform, over MQTT 3.1.1.
+ * Generated from src/ffi. Do not edit: change the Rust source and bless the header.
+ *
+ * Three objects describe a device, a fourth runs it, a fifth says where:
+ *
+ *   aliot_identity   who the device is       product key, device name, secret or token
+ *   aliot_endpoint   where the platform is   region, instance or host; TLS
+ *   aliot_config     how the client behaves  keep-alive, reconnecting, limits
+ *   aliot_client     the connection          callbacks, topics, messages
+ *   aliot_runtime    its threads             optional: clients share one by default
+ *
+ * OBJECTS    Created through the last parameter of a function, destroyed by the function whose
+ *            name ends in _destroy. A handle is a name, not an address: after _destroy, functions
+ *            return ALIOT_RESULT_BAD_HANDLE and accessors NULL, 0 or false. Destroying NULL, or
+ *            destroying twice, does nothing. Destroying an object never affects another one.
+ * OWNERSHIP  The library copies what it is given before the call returns and never frees memory
+ *            of the application. A const char * from an accessor lives as long as its object.
+ *            Pointers inside an event, message or completion live until the callback returns.
+ * USER DATA  Belongs to the library from the ALIOT_RESULT_OK of the call that took it until the
+ *            library calls `release`, exactly once, after the last callback that could use it.
+ *            After any other result the library has not touched it. `release` may be NULL.
+ * ERRORS     Functions that can fail return aliot_result and store nothing through their output
+ *            parameters unless they return ALIOT_RESULT_OK. aliot_last_error explains the last
+ *            failure on this thread. Later failures arrive in an event or a completion. Besides
+ *            the results that a function names, each may return ALIOT_RESULT_NULL_POINTER,
+ *            ALIOT_RESULT_BAD_HANDLE, ALIOT_RESULT_INVALID_UTF8 and ALIOT_RESULT_INTERNAL.
+ * THREADS    Every function may be called from every thread. Functions documented as blocking
+ *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
+ *            not wait, except aliot_client_destroy, which is allowed everywhere.
+ * CALLBACKS  Callbacks of one client come one at a time, in order, never inside a call of the
+ *            application and never under a lock: they may call anything. A slow callback delays
+ *            other callbacks of its runtime. It never delays the keep-alive.
+ * RUNTIMES   A runtime is one network thread and one place where callbacks run: a thread of the
+ *            library, or aliot_runtime_poll on a thread of the application. Any number of clients
+ *            share it.
+ * FORK       A child of fork cannot use the objects of its parent: functions return
+ *            ALIOT_RESULT_BAD_HANDLE, or ALIOT_RESULT_INVALID_STATE where they take no handle.
+ * TEXT       UTF-8, NUL-terminated. Payloads and certificates are bytes with a length.
+ * UNITS      In the name: _ms, _s, _len (bytes). Ranges include both ends.
+ */
+#ifndef ALIOT_H
+#define ALIOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ALIOT_VERSION_MAJOR 0
+#define ALIOT_VERSION_MINOR 1
+#define ALIOT_VERSION_PATCH 0
+#define ALIOT_VERSION_NUMBER \
+    ((ALIOT_VERSION_MAJOR << 16) | (ALIOT_VERSION_MINOR << 8) | ALIOT_VERSION_PATCH)
+
+/* Whether the running library can serve a program compiled with this header. */
+#define ALIOT_VERSION_MATCHES() (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Types ----------------------------------------------------------------------------------- */
+
+/**
+ * Zero is success. A value keeps its meaning for ever; later versions may add values, so have a
+ * default branch.
+ *
+ * 1xx arguments, 2xx state, 3xx network, 4xx TLS, 5xx platform, 6xx registration, 9xx library.
+ */
+typedef enum aliot_result {
+    /** Done, or accepted for later. */
+    ALIOT_RESULT_OK = 0,
+    /** A pointer is NULL that must not be. */
+    ALIOT_RESULT_NULL_POINTER = 101,
+    /** An argument is outside its documented range or form. */
+    ALIOT_RESULT_INVALID_ARGUMENT = 102,
+    /** A text is not UTF-8. */
+    ALIOT_RESULT_INVALID_UTF8 = 103,
+    /** No live object of that type has the handle. */
+    ALIOT_RESULT_BAD_HANDLE = 104,
+    /** The buffer is too small; nothing was written. */
+    ALIOT_RESULT_BUFFER_TOO_SMALL = 105,
+    /** The object is not in a state in which this call is allowed. */
+    ALIOT_RESULT_INVALID_STATE = 201,
+    /** The outbox is at its limit of operations or bytes. */
+    ALIOT_RESULT_OUTBOX_FULL = 202,
+    /** The time given to a blocking call ran out. */
+    ALIOT_RESULT_TIMEOUT = 203,
+    /** The operation was dropped because its client stopped or was destroyed. */
+    ALIOT_RESULT_CANCELLED = 204,
+    /** A blocking call inside a callback, which it would wait for. */
+    ALIOT_RESULT_WOULD_DEADLOCK = 205,
+    /** The message's own deadline passed first. It may have been delivered. */
+    ALIOT_RESULT_EXPIRED = 206,
+    /** The client is draining and takes nothing new. */
+    ALIOT_RESULT_CLOSING = 207,
+    /** The message made room for newer ones, as the outbox policy says. */
+    ALIOT_RESULT_DROPPED = 208,
+    /** The host name could not be resolved. */
+    ALIOT_RESULT_DNS = 301,
+    /** The network refused or broke the connection. */
+    ALIOT_RESULT_NETWORK = 302,
+    /** Name lookup, TCP, TLS and CONNACK together took longer than allowed. */
+    ALIOT_RESULT_CONNECT_TIMEOUT = 303,
+    /** The peer closed the connection in an orderly way. */
+    ALIOT_RESULT_CLOSED_BY_PEER = 304,
+    /** A TLS setting is unusable. */
+    ALIOT_RESULT_TLS_CONFIG = 401,
+    /** The TLS handshake failed for a reason other than the certificate. */
+    ALIOT_RESULT_TLS_HANDSHAKE = 402,
+    /** The server's certificate was not accepted. */
+    ALIOT_RESULT_TLS_CERTIFICATE = 403,
+    /** The peer broke the MQTT protocol. */
+    ALIOT_RESULT_PROTOCOL = 501,
+    /** Nothing came back in time: the link is dead. */
+    ALIOT_RESULT_KEEP_ALIVE_TIMEOUT = 502,
+    /** The platform refused user name or password (CONNACK 4). */
+    ALIOT_RESULT_BAD_CREDENTIALS = 503,
+    /** The platform refused the client id (CONNACK 2). */
+    ALIOT_RESULT_BAD_CLIENT_ID = 504,
+    /** The platform is not available (CONNACK 3). */
+    ALIOT_RESULT_SERVER_UNAVAILABLE = 505,
+    /** The platform does not authorise this device (CONNACK 5). */
+    ALIOT_RESULT_NOT_AUTHORIZED = 506,
+    /** The platform refused a subscription (SUBACK 0x80). */
+    ALIOT_RESULT_SUBSCRIPTION_REFUSED = 507,
+    /** The platform does not speak MQTT 3.1.1 (CONNACK 1). */
+    ALIOT_RESULT_UNSUPPORTED_PROTOCOL = 508,
+    /** Another connection with the same identity replaced this one. */
+    ALIOT_RESULT_TAKEN_OVER = 509,
+    /** The application did not take messages as fast as they came. */
+    ALIOT_RESULT_INBOX_OVERFLOW = 510,
+    /** Registration was refused by the platform. */
+    ALIOT_RESULT_REGISTRATION_REFUSED = 601,
+    /** The platform's registration reply could not be understood. */
+    ALIOT_RESULT_REGISTRATION_MALFORMED = 602,
+    /** A defect of the library. The text helps those who mend it. */
+    ALIOT_RESULT_INTERNAL = 901,
+    /** The system is out of threads, descriptors or memory. */
+    ALIOT_RESULT_NO_RESOURCES = 902,
+} aliot_result;
+
+/** How surely a message arrives. The platform has no QoS 2. */
+typedef enum aliot_qos {
+    /** Handed to the network once. */
+    ALIOT_QOS_AT_MOST_ONCE = 0,
+    /** Repeated until acknowledged; may arrive twice. */
+    ALIOT_QOS_AT_LEAST_ONCE = 1,
+} aliot_qos;
+
+/** How the password of CONNECT is made. */
+typedef enum aliot_sign_method {
+    /** The default. */
+    ALIOT_SIGN_METHOD_HMAC_SHA256 = 0,
+    /** For the platform's older examples. */
+    ALIOT_SIGN_METHOD_HMAC_SHA1 = 1,
+    /** For the platform's older examples. */
+    ALIOT_SIGN_METHOD_HMAC_MD5 = 2,
+    /** SHA-256 of content and secret: unconfirmed by the platform. */
+    ALIOT_SIGN_METHOD_SHA256 = 3,
+} aliot_sign_method;
+
+/** How the password's hexadecimal digits are written. */
+typedef enum aliot_hex_case {
+    /** 0-9 A-F. The default. */
+    ALIOT_HEX_CASE_UPPER = 0,
+    /** 0-9 a-f. */
+    ALIOT_HEX_CASE_LOWER = 1,
+} aliot_hex_case;
+
+/** What happens when the outbox is full. */
+typedef enum aliot_outbox_policy {
+    /** The new message is refused with ALIOT_RESULT_OUTBOX_FULL. The default. */
+    ALIOT_OUTBOX_POLICY_REFUSE_NEW = 0,
+    /**
+     * The oldest messages that have not been sent complete with ALIOT_RESULT_DROPPED. If there is
+     * none, the new message is refused.
+     */
+    ALIOT_OUTBOX_POLICY_DROP_OLDEST = 1,
+} aliot_outbox_policy;
+
+/** What a client does when another connection with its identity replaces it. */
+typedef enum aliot_take_over_policy {
+    /** Waits the longest delay before it tries again. The default. */
+    ALIOT_TAKE_OVER_POLICY_WAIT = 0,
+    /** Stops, as if aliot_client_stop had been called. */
+    ALIOT_TAKE_OVER_POLICY_STOP = 1,
+    /** Tries again as after any loss. Two clients that do this evict each other for ever. */
+    ALIOT_TAKE_OVER_POLICY_FIGHT = 2,
+} aliot_take_over_policy;
+
+/** Where the callbacks of a runtime run. */
+typedef enum aliot_dispatch {
+    /** On a thread of the library. */
+    ALIOT_DISPATCH_THREAD = 0,
+    /** Inside aliot_runtime_poll, on the thread that calls it. */
+    ALIOT_DISPATCH_POLL = 1,
+} aliot_dispatch;
+
+/** What the connection of a client is doing. */
+typedef enum aliot_state {
+    /** Not started, or stopped. */
+    ALIOT_STATE_STOPPED = 0,
+    /** An attempt is under way. */
+    ALIOT_STATE_CONNECTING = 1,
+    /** The platform has accepted the connection. */
+    ALIOT_STATE_CONNECTED = 2,
+    /** Between two attempts. */
+    ALIOT_STATE_WAITING = 3,
+    /** Draining, or saying goodbye. */
+    ALIOT_STATE_STOPPING = 4,
+} aliot_state;
+
+/** What a client counts since it was created, or, for the outbox, holds now. */
+typedef enum aliot_counter {
+    /** Connections that the platform accepted. */
+    ALIOT_COUNTER_CONNECTS = 1,
+    /** Messages that aliot_client_publish accepted. */
+    ALIOT_COUNTER_MESSAGES_SENT = 2,
+    /** Messages that arrived. */
+    ALIOT_COUNTER_MESSAGES_RECEIVED = 3,
+    /** Of those, the ones that matched no subscription. */
+    ALIOT_COUNTER_MESSAGES_UNROUTED = 4,
+    /** Messages of QoS 0 that were lost: callbacks too slow, or the client ended. */
+    ALIOT_COUNTER_MESSAGES_DROPPED = 5,
+    /** Operations accepted and not completed, now. */
+    ALIOT_COUNTER_OUTBOX_OPERATIONS = 6,
+    /** Bytes that those take up, now. */
+    ALIOT_COUNTER_OUTBOX_BYTES = 7,
+} aliot_counter;
+
+/** How important a log record is. Each level includes the ones before it. */
+typedef enum aliot_log_level {
+    /** Nothing is logged. */
+    ALIOT_LOG_LEVEL_OFF = 0,
+    /** Something the application asked for failed for good. */
+    ALIOT_LOG_LEVEL_ERROR = 1,
+    /** Something failed and will be tried again, or was lost. */
+    ALIOT_LOG_LEVEL_WARN = 2,
+    /** A connection came or went. */
+    ALIOT_LOG_LEVEL_INFO = 3,
+    /** Everything else; still never a secret or a payload. */
+    ALIOT_LOG_LEVEL_DEBUG = 4,
+} aliot_log_level;
+
+/**
+ * What happened to the connection.
+ *
+ * Every CONNECTING is followed by exactly one CONNECTED or CONNECT_FAILED, every CONNECTED by
+ * exactly one DISCONNECTED. STOPPED is the last event until the next aliot_client_start. Later
+ * versions may add values, so have a default branch.
+ */
+typedef enum aliot_event_kind {
+    /** An attempt begins. */
+    ALIOT_EVENT_KIND_CONNECTING = 1,
+    /** The platform has accepted the connection. */
+    ALIOT_EVENT_KIND_CONNECTED = 2,
+    /** The attempt failed. */
+    ALIOT_EVENT_KIND_CONNECT_FAILED = 3,
+    /** The connection ended. */
+    ALIOT_EVENT_KIND_DISCONNECTED = 4,
+    /** The client has stopped. */
+    ALIOT_EVENT_KIND_STOPPED = 5,
+    /** Another connection with the same identity replaced this one. Comes before DISCONNECTED. */
+    ALIOT_EVENT_KIND_TAKEN_OVER = 6,
+    /**
+     * QoS 0 messages were lost: received ones because callbacks were too slow, or unsent ones
+     * because the client ended.
+     */
+    ALIOT_EVENT_KIND_MESSAGES_DROPPED = 7,
+    /** The platform refused to restore a subscription after a reconnect; text is its filter. */
+    ALIOT_EVENT_KIND_SUBSCRIPTION_LOST = 8,
+} aliot_event_kind;
+
+/** The connection: callbacks, topics, messages. */
+typedef struct aliot_client aliot_client;
+
+/** How the client behaves. */
+typedef struct aliot_config aliot_config;
+
+/** What CONNECT carries. */
+typedef struct aliot_credentials aliot_credentials;
+
+/** Where the platform is. */
+typedef struct aliot_endpoint aliot_endpoint;
+
+/** Who the device is. */
+typedef struct aliot_identity aliot_identity;
+
+/** Where clients run. */
+typedef struct aliot_runtime aliot_runtime;
+
+/** A queued operation. Never 0, never used again by the same client. */
+typedef uint64_t aliot_token;
+
+/**
+ * An event of a client. The library allocates it and may append members: read it, never copy it by
+ * value.
+ */
+typedef struct aliot_event {
+    /** What happened. */
+    aliot_event_kind kind;
+    /**
+     * Why it failed or ended; ALIOT_RESULT_OK for the other kinds, and for a disconnection that
+     * the application asked for.
+     */
+    aliot_result reason;
+    /** The reason in words; never NULL, may be empty. */
+    const char *text;
+    /** CONNECTED: the platform kept the session. */
+    bool session_present;
+    /** CONNECT_FAILED, DISCONNECTED: the client will try again by itself. */
+    bool will_retry;
+    /** When, if will_retry. */
+    uint32_t retry_in_ms;
+    /** MESSAGES_DROPPED: how many. */
+    uint64_t messages_dropped;
+} aliot_event;
+
+/**
+ * A message from the platform. The library allocates it and may append members: read it, never
+ * copy it by value.
+ */
+typedef struct aliot_message {
+    /** The topic it was published to. */
+    const char *topic;
+    /** Never NULL; not NUL-terminated. */
+    const uint8_t *payload;
+    /** Bytes at payload. */
+    size_t payload_len;
+    /** How it was sent. */
+    aliot_qos qos;
+    /** The platform has sent it before, and it may have been delivered. */
+    bool duplicate;
+    /** The platform kept it from before the subscription. */
+    bool retained;
+} aliot_message;
+
+/**
+ * The end of an operation: exactly one for each that was accepted and has one. The library
+ * allocates it and may append members: read it, never copy it by value.
+ */
+typedef struct aliot_completion {
+    /** Which operation. */
+    aliot_token token;
+    /** ALIOT_RESULT_OK: acknowledged, or handed to the network for QoS 0. */
+    aliot_result result;
+    /** The result in words; never NULL, may be empty. */
+    const char *text;
+    /** Subscriptions: what the platform granted, which may be less than was asked for. */
+    aliot_qos granted_qos;
+} aliot_completion;
+
+/**
+ * One line of the log. The library allocates it and may append members: read it, never copy it by
+ * value.
+ */
+typedef struct aliot_log_record {
+    /** How important it is. */
+    aliot_log_level level;
+    /** The part of the library that speaks, such as "session". */
+    const char *target;
+    /** The line, without a line feed and without a secret. */
+    const char *text;
+} aliot_log_record;
+
+/** Receives the events of a client. */
+typedef void (*aliot_event_cb)(aliot_client *client,
+                               const aliot_event *event,
+                               void *userdata);
+
+/** Receives messages. A message of QoS 1 is acknowledged after the callback has returned. */
+typedef void (*aliot_message_cb)(aliot_client *client,
+                                 const aliot_message *message,
+                                 void *userdata);
+
+/** Receives the end of each operation. */
+typedef void (*aliot_completion_cb)(aliot_client *client,
+                                    const aliot_completion *completion,
+                                    void *userdata);
+
+/**
+ * Receives log records on the thread that logs, whichever that is, on several at once. The one
+ * callback that must not call the library.
+ */
+typedef void (*aliot_log_cb)(const aliot_log_record *record, void *userdata);
+
+/**
+ * Takes user data back. Runs once, on any thread, possibly inside the call that ended its use. May
+ * be NULL where it is a parameter.
+ */
+typedef void (*aliot_release_cb)(void *userdata);
+
+/* ---- Library --------------------------------------------------------------------------------- */
+
+/** Version of the running library, laid out as ALIOT_VERSION_NUMBER. */
+uint32_t aliot_version_number(void);
+
+/** Version of the running library, such as "0.1.0". Static. */
+const char *aliot_version_string(void);
+
+/**
+ * Name of a result, such as "ALIOT_RESULT_TIMEOUT"; "ALIOT_RESULT_?" for a value that this version
+ * does not know. Static, never NULL.
+ */
+const char *aliot_result_name(aliot_result result);
+
+/** One English sentence about a result. Static, never NULL. */
+const char *aliot_result_text(aliot_result result);
+
+/**
+ * Whether the same operation may succeed later without a change by the application. False for
+ * ALIOT_RESULT_OK and for a value that this version does not know.
+ */
+bool aliot_result_is_retryable(aliot_result result);
+
+/**
+ * Copies the sentence that explains the last failure on this thread into `buffer`.
+ *
+ * It belongs to the last call on this thread that returned aliot_result and is empty after
+ * success; other functions leave it alone. It names the argument and its value, or the stage and
+ * the cause, and never a secret.
+ *
+ * Returns the length of the whole sentence without the NUL. If that is `capacity` or more, as many
+ * whole characters as fit were copied. `buffer` may be NULL if `capacity` is 0.
+ *
+ * Safety:
+ * `buffer` must be NULL or have room for `capacity` bytes.
+ */
+size_t aliot_last_error(char *buffer, size_t capacity);
+
+/**
+ * Replaces the process-wide log callback; NULL turns logging off.
+ *
+ * `on_record` receives records up to and including `max_level`, on whichever thread logs, on
+ * several at once, and must not call the library. Logging is off until the first call. With a NULL
+ * `on_record`, `userdata` and `release` are ignored. The previous callback's user data is released
+ * when the last record given to it has been handled.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `max_level` is not a value of aliot_log_level.
+ *
+ * Safety:
+ * `userdata` must be usable from every thread, and from several at once, until it is released.
+ */
+aliot_result aliot_log_set_callback(aliot_log_level max_level,
+                                    aliot_log_cb on_record,
+                                    void *userdata,
+                                    aliot_release_cb release);
+
+/* ---- Identity: who the device is. Immutable -------------------------------------------------- */
+
+/**
+ * Makes an identity from what the console shows for a device.
+ *
+ * `product_key` and `device_name` are 1 to 64 letters, digits and the few signs the platform
+ * allows; `device_secret` is the device's own secret, never the product's.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the secret.
+ *
+ * Safety:
+ * The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+ */
+aliot_result aliot_identity_create(const char *product_key,
+                                   const char *device_name,
+                                   const char *device_secret,
+                                   aliot_identity **identity_out);
+
+/**
+ * Makes the identity of a device that the platform created, from the client id and the device
+ * token that registration returned.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the token.
+ *
+ * Safety:
+ * The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+ */
+aliot_result aliot_identity_create_with_token(const char *product_key,
+                                              const char *device_name,
+                                              const char *client_id,
+                                              const char *device_token,
+                                              aliot_identity **identity_out);
+
+/**
+ * Makes an identity from the three fields of CONNECT, which are sent as they are.
+ *
+ * For private platforms and for credentials made elsewhere. Such an identity has neither product
+ * key nor device name: it needs an endpoint with a host, and the topic helpers refuse it.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the password.
+ *
+ * Safety:
+ * The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+ */
+aliot_result aliot_identity_create_verbatim(const char *client_id,
+                                            const char *username,
+                                            const char *password,
+                                            aliot_identity **identity_out);
+
+/**
+ * Ends the life of the handle and of the texts its accessors returned, and overwrites the secret.
+ * Configs made from the identity keep their copy. NULL and a destroyed handle do nothing.
+ */
+void aliot_identity_destroy(aliot_identity *identity);
+
+/**
+ * Whether the secret is a device token, which goes with the client id below. False for a bad
+ * handle.
+ */
+bool aliot_identity_has_token(const aliot_identity *identity);
+
+/** Product key; "" for a verbatim identity, NULL for a bad handle. */
+const char *aliot_identity_product_key(const aliot_identity *identity);
+
+/** Device name; "" for a verbatim identity, NULL for a bad handle. */
+const char *aliot_identity_device_name(const aliot_identity *identity);
+
+/**
+ * Device secret, device token or password. Store it as carefully as a password. NULL for a bad
+ * handle.
+ */
+const char *aliot_identity_secret(const aliot_identity *identity);
+
+/**
+ * Client id that goes with a device token, or the whole client id of a verbatim identity; else "".
+ * NULL for a bad handle.
+ */
+const char *aliot_identity_client_id(const aliot_identity *identity);
+
+/** User name of a verbatim identity; else "". NULL for a bad handle. */
+const char *aliot_identity_username(const aliot_identity *identity);
+
+/* ---- Endpoint: where the platform is --------------------------------------------------------- */
+
+/**
+ * The platform's public service in a region, such as "cn-shanghai", on port 443.
+ *
+ * The host name contains the product key of the identity that a config adds.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `region_id` cannot be part of a host name.
+ *
+ * Safety:
+ * `region_id` must be NULL or NUL-terminated, `endpoint_out` NULL or valid for writing.
+ */
+aliot_result aliot_endpoint_create_for_region(const char *region_id, aliot_endpoint **endpoint_out);
+
+/**
+ * An instance of the platform, such as "iot-060a0bbc", on port 8883.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `instance_id` cannot be part of a host name.
+ *
+ * Safety:
+ * `instance_id` must be NULL or NUL-terminated, `endpoint_out` NULL or valid for writing.
+ */
+aliot_result aliot_endpoint_create_for_instance(const char *instance_id,
+                                                aliot_endpoint **endpoint_out);
+
+/**
+ * A host: a private platform, a gateway or a test bench.
+ *
+ * `host` is a DNS name, an IPv4 address, or an IPv6 address without brackets; `port` is 1 to
+ * 65535.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument.
+ *
+ * Safety:
+ * `host` must be NULL or NUL-terminated, `endpoint_out` NULL or valid for writing.
+ */
+aliot_result aliot_endpoint_create_for_host(const char *host,
+                                            uint16_t port,
+                                            aliot_endpoint **endpoint_out);
+
+/**
+ * Ends the life of the handle. Configs made from the endpoint keep their copy. NULL and a
+ * destroyed handle do nothing.
+ */
+void aliot_endpoint_destroy(aliot_endpoint *endpoint);
+
+/**
+ * Dials another port than the default, 1 to 65535. There is no fallback from one port to another.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT for 0.
+ */
+aliot_result aliot_endpoint_set_port(aliot_endpoint *endpoint, uint16_t port);
+
+/**
+ * The name that the server's certificate must carry, and that is sent as SNI, if it is not the
+ * host that is dialled.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `server_name` is neither a DNS name nor an address.
+ *
+ * Safety:
+ * `server_name` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_server_name(aliot_endpoint *endpoint, const char *server_name);
+
+/**
+ * Trusts the certificates in `pem` instead of the platform's roots, which are built in.
+ *
+ * After a failure the endpoint is unusable until a TLS setting succeeds: an application that
+ * overlooks the result does not connect with roots it did not choose.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG says what is wrong with `pem`.
+ *
+ * Safety:
+ * `pem` must be NULL or point to `pem_len` bytes.
+ */
+aliot_result aliot_endpoint_set_ca_pem(aliot_endpoint *endpoint, const void *pem, size_t pem_len);
+
+/**
+ * Trusts the certificates in a PEM file instead of the platform's roots.
+ *
+ * The file is read now, to report what is wrong with it, and again before each connect, so that
+ * roots can be replaced in the field. After a failure the endpoint is unusable until a TLS setting
+ * succeeds.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
+ *
+ * Safety:
+ * `path` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_ca_file(aliot_endpoint *endpoint, const char *path);
+
+/**
+ * How long name lookup, TCP, TLS and CONNACK may take together: 1..60000, default 10000.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_endpoint_set_connect_timeout_ms(aliot_endpoint *endpoint, uint32_t timeout_ms);
+
+/**
+ * Connects without TLS: everyone on the path can read and forge everything. For test benches.
+ *
+ * The port stays as it is.
+ */
+aliot_result aliot_endpoint_set_dangerous_plaintext(aliot_endpoint *endpoint);
+
+/* ---- Config: how the client behaves ---------------------------------------------------------- */
+
+/**
+ * Makes a config with the platform's limits and the defaults below. It keeps copies of `identity`
+ * and `endpoint` as they are now.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if identity and endpoint make no host name;
+ * ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint failed.
+ *
+ * Safety:
+ * `config_out` must be NULL or valid for writing.
+ */
+aliot_result aliot_config_create(const aliot_identity *identity,
+                                 const aliot_endpoint *endpoint,
+                                 aliot_config **config_out);
+
+/**
+ * Ends the life of the handle. Clients made from the config keep their copy. NULL and a destroyed
+ * handle do nothing.
+ */
+void aliot_config_destroy(aliot_config *config);
+
+/**
+ * How the password is signed. Default ALIOT_SIGN_METHOD_HMAC_SHA256. Means nothing for an identity
+ * with a token or a verbatim one.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `method` is not a value of aliot_sign_method.
+ */
+aliot_result aliot_config_set_sign_method(aliot_config *config, aliot_sign_method method);
+
+/**
+ * How the digits of the signature are written. Default ALIOT_HEX_CASE_UPPER.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `hex_case` is not a value of aliot_hex_case.
+ */
+aliot_result aliot_config_set_hex_case(aliot_config *config, aliot_hex_case hex_case);
+
+/**
+ * The part of the MQTT client id before '|': 1 to 64 characters without '|', ',', '=' and control
+ * characters. Default: "<product key>.<device name>".
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT for another text; ALIOT_RESULT_INVALID_STATE if the identity
+ * brings its client id.
+ *
+ * Safety:
+ * `client_id` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_config_set_client_id(aliot_config *config, const char *client_id);
+
+/** Whether the client id is part of what is signed. Default true; the platform takes either. */
+aliot_result aliot_config_set_sign_client_id(aliot_config *config, bool signed_too);
+
+/**
+ * The timestamp that is sent and signed: 1 to 20 decimal digits; NULL leaves it out. Default
+ * "2524608000000", a constant, so that a device needs no clock.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT for another text.
+ *
+ * Safety:
+ * `timestamp` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_config_set_timestamp(aliot_config *config, const char *timestamp);
+
+/**
+ * Adds "key=value" between the '|' of the MQTT client id, after the library's own parameters and
+ * in the order of the calls. It is not signed.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `key` is empty, was added before or is one of the library's
+ * own, if either text contains '|', ',', '=' or a control character, or if the client id would
+ * exceed 65535 bytes; ALIOT_RESULT_INVALID_STATE for a verbatim identity.
+ *
+ * Safety:
+ * `key` and `value` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_config_add_client_param(aliot_config *config,
+                                           const char *key,
+                                           const char *value);
+
+/**
+ * Whether the platform is asked to say when another connection with the same identity replaces
+ * this one ("ext=2" in the client id). Default true.
+ */
+aliot_result aliot_config_set_kick_notice(aliot_config *config, bool wanted);
+
+/**
+ * Whether the platform forgets the session at each connect, so that commands sent during an outage
+ * do not run after it. Default true. What the library accepted is kept either way.
+ */
+aliot_result aliot_config_set_clean_session(aliot_config *config, bool clean);
+
+/**
+ * Keep-alive interval in seconds: 30..1200, default 300. On the private profile 1..65535, or 0 for
+ * none.
+ *
+ * Source: "Establish MQTT connections", keep-alive.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_keep_alive_s(aliot_config *config, uint16_t seconds);
+
+/**
+ * How long a ping may stay unanswered before the link counts as dead: 100..120000, default 10000.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_ping_timeout_ms(aliot_config *config, uint32_t timeout_ms);
+
+/**
+ * How long nothing may be acknowledged, while something is owed, before the link counts as dead:
+ * 1000..3600000, default 30000.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_ack_timeout_ms(aliot_config *config, uint32_t timeout_ms);
+
+/**
+ * Delay before the second attempt and longest delay: 1000..3600000, default 1000 and 120000; from
+ * 1 on the private profile. Both 0: no second attempt.
+ *
+ * The delay doubles with each failure, half of it is random, and it starts over once a connection
+ * has held for 60 seconds.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range or if `min_ms` exceeds `max_ms`.
+ */
+aliot_result aliot_config_set_reconnect_ms(aliot_config *config, uint32_t min_ms, uint32_t max_ms);
+
+/**
+ * Attempts to connect in any minute, counted per identity and process: 1..5, default 5. On the
+ * private profile 1..60000, or 0 for any number, which is the default there.
+ *
+ * Source: the platform's limits, connects per device and minute.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_connects_per_minute(aliot_config *config, uint32_t connects);
+
+/**
+ * Most operations and bytes that wait for the platform; publishing beyond is
+ * ALIOT_RESULT_OUTBOX_FULL. Default 1000 and 4194304.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if either does not hold one message of the largest size.
+ */
+aliot_result aliot_config_set_outbox_limit(aliot_config *config, uint32_t operations, size_t bytes);
+
+/**
+ * Most QoS 1 messages under way to the platform at a time: 1..16384, default 100.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_window(aliot_config *config, uint16_t messages);
+
+/**
+ * Most QoS 1 messages, and bytes of all messages, that wait for slow callbacks. Default 100 and
+ * 4194304.
+ *
+ * Beyond either, QoS 0 messages are dropped and counted; QoS 1 messages close the connection, and
+ * the platform delivers them again.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if either does not hold one message of the largest size.
+ */
+aliot_result aliot_config_set_inbox_limit(aliot_config *config, uint32_t messages, size_t bytes);
+
+/* ---- Config: when something has to give ------------------------------------------------------ */
+
+/**
+ * What happens when the outbox is full. Default ALIOT_OUTBOX_POLICY_REFUSE_NEW.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `policy` is not a value of aliot_outbox_policy.
+ */
+aliot_result aliot_config_set_outbox_policy(aliot_config *config, aliot_outbox_policy policy);
+
+/**
+ * What happens when another connection with the same identity takes over. Default
+ * ALIOT_TAKE_OVER_POLICY_WAIT.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `policy` is not a value of aliot_take_over_policy.
+ */
+aliot_result aliot_config_set_take_over_policy(aliot_config *config, aliot_take_over_policy policy);
+
+/**
+ * Sends no more than the platform takes from one device, 30 messages of QoS 0 and 10 of QoS 1 a
+ * second: what exceeds that it drops in silence. Off by default, because the limits of an instance
+ * can be raised.
+ *
+ * Source: the platform's page on limits.
+ */
+aliot_result aliot_config_use_platform_rates(aliot_config *config);
+
+/**
+ * Sends at most so many messages of QoS 0 and of QoS 1 a second: 1..1000000 each, or 0 for any
+ * number, which is the default. What waits counts against the outbox.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_rates(aliot_config *config,
+                                    uint32_t qos_0_per_second,
+                                    uint32_t qos_1_per_second);
+
+/* ---- Config: limits of a private platform ---------------------------------------------------- */
+
+/**
+ * Replaces the platform's limits by MQTT's own, for a private platform or a test bench; each then
+ * has a setter. What was set before stays.
+ */
+aliot_result aliot_config_use_private_profile(aliot_config *config);
+
+/**
+ * Longest payload in bytes: up to what outbox and inbox have room for, which is the default.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE without aliot_config_use_private_profile;
+ * ALIOT_RESULT_INVALID_ARGUMENT beyond that.
+ */
+aliot_result aliot_config_set_payload_limit(aliot_config *config, size_t bytes);
+
+/**
+ * Longest topic or filter in bytes: 1..65535, which is the default.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE without aliot_config_use_private_profile;
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_topic_limit(aliot_config *config, size_t bytes);
+
+/**
+ * Most subscriptions at a time: at least 1. Default: any number.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE without aliot_config_use_private_profile;
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_subscription_limit(aliot_config *config, size_t subscriptions);
+
+/**
+ * Most filters in one SUBSCRIBE: 1..4095, which is the default.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE without aliot_config_use_private_profile;
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_filters_per_packet(aliot_config *config, size_t filters);
+
+/**
+ * How long a connection must hold before the delay between attempts starts over: 0..3600000,
+ * default 60000.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE without aliot_config_use_private_profile;
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_config_set_stable_after_ms(aliot_config *config, uint32_t time_ms);
+
+/* ---- Credentials: for firmware with its own MQTT stack --------------------------------------- */
+
+/**
+ * Makes what the client would send in CONNECT, for devices that bring their own MQTT stack.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if the config's parts do not fit together.
+ *
+ * Safety:
+ * `credentials_out` must be NULL or valid for writing.
+ */
+aliot_result aliot_credentials_create(const aliot_config *config,
+                                      aliot_credentials **credentials_out);
+
+/**
+ * Ends the life of the handle and of the texts its accessors returned, and overwrites the
+ * password. NULL and a destroyed handle do nothing.
+ */
+void aliot_credentials_destroy(aliot_credentials *credentials);
+
+/** Client id of CONNECT, with everything between its '|'. NULL for a bad handle. */
+const char *aliot_credentials_client_id(const aliot_credentials *credentials);
+
+/** User name of CONNECT. NULL for a bad handle. */
+const char *aliot_credentials_username(const aliot_credentials *credentials);
+
+/** Password of CONNECT. NULL for a bad handle. */
+const char *aliot_credentials_password(const aliot_credentials *credentials);
+
+/* ---- Runtime: where clients run -------------------------------------------------------------- */
+
+/**
+ * Starts a network thread and, for ALIOT_DISPATCH_THREAD, a callback thread.
+ *
+ * Few programs need it: clients that name no runtime share one with a callback thread.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `dispatch` is not a value of aliot_dispatch;
+ * ALIOT_RESULT_NO_RESOURCES if the system has no thread or descriptor left.
+ *
+ * Safety:
+ * `runtime_out` must be NULL or valid for writing.
+ */
+aliot_result aliot_runtime_create(aliot_dispatch dispatch, aliot_runtime **runtime_out);
+
+/**
+ * Ends the life of the handle. The threads end with the last client on the runtime.
+ *
+ * On an ALIOT_DISPATCH_POLL runtime, what clients that were destroyed inside callbacks still have
+ * to complete and release runs before this returns, on this thread. Nothing calls back for a
+ * client that outlives the handle, except aliot_client_destroy. NULL and a destroyed handle do
+ * nothing.
+ */
+void aliot_runtime_destroy(aliot_runtime *runtime);
+
+/**
+ * Runs the callbacks that are due, on this thread. Waits up to `timeout_ms` for the first; 0 does
+ * not wait, UINT32_MAX waits for ever.
+ *
+ * Blocks. Stores the number of callbacks that ran through `count_out`, which may be NULL; running
+ * none is ALIOT_RESULT_OK with 0.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE on an ALIOT_DISPATCH_THREAD runtime, and while another thread polls
+ * this one; ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+ *
+ * Safety:
+ * `count_out` must be NULL or valid for writing.
+ */
+aliot_result aliot_runtime_poll(aliot_runtime *runtime, uint32_t timeout_ms, size_t *count_out);
+
+/**
+ * A descriptor that is readable while aliot_runtime_poll has callbacks to run, for select, poll,
+ * epoll and event loops built on them.
+ *
+ * It belongs to the runtime: do not read, write or close it. -1 for a bad handle and for an
+ * ALIOT_DISPATCH_THREAD runtime.
+ */
+int aliot_runtime_fd(const aliot_runtime *runtime);
+
+/* ---- Client: the connection ------------------------------------------------------------------ */
+
+/**
+ * Makes a stopped client from a copy of `config`, on the runtime that clients share by default.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if the config's parts do not fit together;
+ * ALIOT_RESULT_TLS_CONFIG if the endpoint's CA file has become unusable;
+ * ALIOT_RESULT_NO_RESOURCES if the system has no thread or descriptor left.
+ *
+ * Safety:
+ * `client_out` must be NULL or valid for writing.
+ */
+aliot_result aliot_client_create(const aliot_config *config, aliot_client **client_out);
+
+/**
+ * Makes a stopped client from a copy of `config`, on `runtime`.
+ *
+ * Errors:
+ * As aliot_client_create.
+ *
+ * Safety:
+ * `client_out` must be NULL or valid for writing.
+ */
+aliot_result aliot_client_create_on_runtime(const aliot_config *config,
+                                            aliot_runtime *runtime,
+                                            aliot_client **client_out);
+
+/**
+ * Stops at once, cancels what is queued and releases all user data.
+ *
+ * The handle is bad from the start of the call on, also for the callbacks that deliver the
+ * cancelled completions. When it returns, no callback of the client runs or will run: it waits for
+ * one that is running on another thread. Inside a callback of the client it does not wait, and
+ * that callback is followed by nothing but the completions and releases. On an ALIOT_DISPATCH_POLL
+ * runtime those run inside this call. NULL and a destroyed handle do nothing.
+ */
+void aliot_client_destroy(aliot_client *client);
+
+/**
+ * Connects, and stays connected until aliot_client_stop. Does not wait; events tell how it goes.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE unless the client is stopped.
+ */
+aliot_result aliot_client_start(aliot_client *client);
+
+/**
+ * Stops once what is queued has been sent and acknowledged, or `drain_timeout_ms` has passed.
+ *
+ * Does not wait. Until the event STOPPED, publishing and subscribing answer ALIOT_RESULT_CLOSING;
+ * what is left at the deadline completes with ALIOT_RESULT_CANCELLED. 0 stops at once. A stopped
+ * client can be started again, and keeps its subscriptions and callbacks.
+ */
+aliot_result aliot_client_stop(aliot_client *client, uint32_t drain_timeout_ms);
+
+/**
+ * Ends the wait between two attempts, for an application that knows the network is back.
+ *
+ * The platform's limit of connects in a minute holds. Does nothing in any other state.
+ */
+aliot_result aliot_client_retry_now(aliot_client *client);
+
+/** What the connection is doing; ALIOT_STATE_STOPPED for a bad handle. */
+aliot_state aliot_client_state(const aliot_client *client);
+
+/**
+ * Blocks until the client is connected, for at most `timeout_ms`.
+ *
+ * Errors:
+ * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+ * ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
+ * callback.
+ */
+aliot_result aliot_client_wait_connected(aliot_client *client, uint32_t timeout_ms);
+
+/**
+ * Blocks until every operation accepted before this call has ended, for at most `timeout_ms`.
+ *
+ * Errors:
+ * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
+ * ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+ */
+aliot_result aliot_client_wait_flushed(aliot_client *client, uint32_t timeout_ms);
+
+/**
+ * Blocks until the client has stopped, for at most `timeout_ms`. Does not stop it.
+ *
+ * Errors:
+ * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
+ * ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+ */
+aliot_result aliot_client_wait_stopped(aliot_client *client, uint32_t timeout_ms);
+
+/**
+ * Queues a message, connected or not.
+ *
+ * `topic` is 1 to 128 bytes without '+' and '#'; a topic of the product's own has at most seven
+ * slashes. `payload` is up to 262144 bytes; NULL with length 0 is an empty one. Both are copied.
+ *
+ * `token_out` receives the token of the completion, which may come before this call returns. With
+ * NULL, a QoS 0 message has no completion; MESSAGES_DROPPED tells if it was lost.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT; ALIOT_RESULT_OUTBOX_FULL; ALIOT_RESULT_CLOSING while
+ * aliot_client_stop drains.
+ *
+ * Safety:
+ * `topic` must be NULL or NUL-terminated, `payload` NULL or point to `payload_len` bytes,
+ * `token_out` NULL or valid for writing.
+ */
+aliot_result aliot_client_publish(aliot_client *client,
+                                  const char *topic,
+                                  const void *payload,
+                                  size_t payload_len,
+                                  aliot_qos qos,
+                                  aliot_token *token_out);
+
+/**
+ * Queues a QoS 1 message that is of no use later than `lifetime_ms` milliseconds from now, 1 or
+ * more.
+ *
+ * If it has not been acknowledged by then, it completes as ALIOT_RESULT_EXPIRED: it may have been
+ * delivered. Everything else is as with aliot_client_publish; `token_out` may be NULL.
+ *
+ * Errors:
+ * As aliot_client_publish.
+ *
+ * Safety:
+ * As aliot_client_publish.
+ */
+aliot_result aliot_client_publish_expiring(aliot_client *client,
+                                           const char *topic,
+                                           const void *payload,
+                                           size_t payload_len,
+                                           uint32_t lifetime_ms,
+                                           aliot_token *token_out);
+
+/**
+ * Calls `on_message` for every message whose topic matches `filter`, now and after every
+ * reconnect.
+ *
+ * The completion says what the platform granted. Subscribing to the same filter again replaces its
+ * callback and releases the user data of the former one. `token_out` may be NULL.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `filter` is not a topic filter of at most 128 bytes, and for
+ * more than 100 subscriptions; ALIOT_RESULT_OUTBOX_FULL; ALIOT_RESULT_CLOSING while
+ * aliot_client_stop drains. After an error `userdata` has not been touched.
+ *
+ * Safety:
+ * `filter` must be NULL or NUL-terminated, `token_out` NULL or valid for writing. `userdata` must
+ * be usable from one thread at a time until it is released.
+ */
+aliot_result aliot_client_subscribe(aliot_client *client,
+                                    const char *filter,
+                                    aliot_qos qos,
+                                    aliot_message_cb on_message,
+                                    void *userdata,
+                                    aliot_release_cb release,
+                                    aliot_token *token_out);
+
+/**
+ * Ends the subscription to `filter` and releases its user data. `token_out` may be NULL.
+ *
+ * Its callback gets nothing that arrives from now on. A filter that was never subscribed to is sent
+ * all the same, for the platform subscribes devices to some topics on its own.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `filter` is not a topic filter of at most 128 bytes;
+ * ALIOT_RESULT_OUTBOX_FULL; ALIOT_RESULT_CLOSING while aliot_client_stop drains.
+ *
+ * Safety:
+ * `filter` must be NULL or NUL-terminated, `token_out` NULL or valid for writing.
+ */
+aliot_result aliot_client_unsubscribe(aliot_client *client,
+                                      const char *filter,
+                                      aliot_token *token_out);
+
+/** A counter of the client; 0 for a bad handle and for a value that is not one of aliot_counter. */
+uint64_t aliot_client_counter(const aliot_client *client, aliot_counter counter);
+
+/**
+ * Sets the callback that receives the client's events; NULL removes it.
+ *
+ * With a NULL `on_event`, `userdata` and `release` are ignored.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE unless the client is stopped.
+ *
+ * Safety:
+ * `userdata` must be usable from one thread at a time until it is released.
+ */
+aliot_result aliot_client_set_event_callback(aliot_client *client,
+                                             aliot_event_cb on_event,
+                                             void *userdata,
+                                             aliot_release_cb release);
+
+/**
+ * Sets the callback that receives the end of each operation; NULL removes it.
+ *
+ * With a NULL `on_completion`, `userdata` and `release` are ignored.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE unless the client is stopped.
+ *
+ * Safety:
+ * `userdata` must be usable from one thread at a time until it is released.
+ */
+aliot_result aliot_client_set_completion_callback(aliot_client *client,
+                                                  aliot_completion_cb on_completion,
+                                                  void *userdata,
+                                                  aliot_release_cb release);
+
+/**
+ * Sets the callback for messages that match no subscription; NULL removes it.
+ *
+ * The platform subscribes devices to some of its topics on its own. With a NULL `on_message`,
+ * `userdata` and `release` are ignored.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_STATE unless the client is stopped.
+ *
+ * Safety:
+ * `userdata` must be usable from one thread at a time until it is released.
+ */
+aliot_result aliot_client_set_message_callback(aliot_client *client,
+                                               aliot_message_cb on_message,
+                                               void *userdata,
+                                               aliot_release_cb release);
+
+/* ---- Pure helpers ---------------------------------------------------------------------------- */
+
+/**
+ * Writes the signature of `content` under `key` in upper case hexadecimal digits.
+ *
+ * 65 bytes hold the digits of every method and the NUL. ALIOT_SIGN_METHOD_SHA256 is the SHA-256 of
+ * `content` followed by `key`; the other methods are HMACs.
+ *
+ * Errors:
+ * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written; ALIOT_RESULT_INVALID_ARGUMENT if `method`
+ * is not a value of aliot_sign_method.
+ *
+ * Safety:
+ * `key` and `content` must be NULL or point to as many bytes as the length after them says,
+ * `buffer` must be NULL or have room for `capacity` bytes.
+ */
+aliot_result aliot_sign(aliot_sign_method method,
+                        const void *key,
+                        size_t key_len,
+                        const void *content,
+                        size_t content_len,
+                        char *buffer,
+                        size_t capacity);
+
+/**
+ * Writes "/<product key>/<device name>/user/<suffix>", a topic of the product's own.
+ *
+ * Errors:
+ * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
+ * ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic and for a verbatim identity.
+ *
+ * Safety:
+ * `suffix` must be NULL or NUL-terminated, `buffer` NULL or have room for `capacity` bytes.
+ */
+aliot_result aliot_topic_user(const aliot_identity *identity,
+                              const char *suffix,
+                              char *buffer,
+                              size_t capacity);
+
+/**
+ * Writes "/sys/<product key>/<device name>/<suffix>", a topic of the platform.
+ *
+ * Errors:
+ * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
+ * ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic and for a verbatim identity.
+ *
+ * Safety:
+ * `suffix` must be NULL or NUL-terminated, `buffer` NULL or have room for `capacity` bytes.
+ */
+aliot_result aliot_topic_sys(const aliot_identity *identity,
+                             const char *suffix,
+                             char *buffer,
+                             size_t capacity);
+
+/**
+ * Whether a message published to `topic` reaches a subscription to `filter`.
+ *
+ * Source: MQTT 3.1.1, 4.7.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `filter` is not a topic filter.
+ *
+ * Safety:
+ * `filter` and `topic` must be NULL or NUL-terminated, `matches_out` NULL or valid for writing.
+ */
+aliot_result aliot_topic_matches(const char *filter, const char *topic, bool *matches_out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ALIOT_H */
