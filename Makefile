@@ -10,8 +10,8 @@ RELEASE = $(abspath $(CARGO_TARGET_DIR))/release
 NATIVE := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 
 NEEDED_TO_BUILD := cmake cc
-NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen mosquitto mosquitto_pub pkg-config valgrind \
-	MQTTAsync.h chromium chromedriver
+NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_pub openssl \
+	pkg-config stunnel tinyproxy valgrind MQTTAsync.h chromium chromedriver
 # Other people's clients in Python, for the simulator's tests.
 PYTHON := $(CURDIR)/$(BUILD)/python/bin/python
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h

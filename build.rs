@@ -8,29 +8,44 @@ use std::env::var;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The files of `src/ffi` that hold types.
-const TYPES: [&str; 3] = ["result", "types", "events"];
+const TYPES: [&str; 4] = ["result", "types", "choices", "events"];
 
 /// The enums that functions take as raw numbers, because C may pass any.
-const RAW_ENUMS: [&str; 10] = [
+const RAW_ENUMS: [&str; 14] = [
+    "address_family",
     "counter",
     "dispatch",
     "hex_case",
     "log_level",
     "outbox_policy",
     "qos",
+    "registration_kind",
+    "registration_mode",
     "result",
     "sign_method",
     "stage",
     "take_over_policy",
+    "tls_versions",
 ];
 
 /// The sections of the header that hold functions, and the files of `src/ffi` they come from.
-const SECTIONS: [(&str, &[&str]); 10] = [
-    ("Library", &["library", "log"]),
-    ("Identity: who the device is. Immutable", &["identity"]),
-    ("Endpoint: where the platform is", &["endpoint"]),
+const SECTIONS: [(&str, &[&str]); 11] = [
+    ("Library", &["library", "log", "clock"]),
+    (
+        "Identity: who the device is. Immutable",
+        &["identity", "identity_file"],
+    ),
+    (
+        "Registration: from the product's secret to an identity",
+        &["register"],
+    ),
+    (
+        "Endpoint: where the platform is",
+        &["endpoint", "trust", "way"],
+    ),
     ("Config: how the client behaves", &["config"]),
     ("Config: when something has to give", &["config_policy"]),
     ("Config: limits of a private platform", &["config_private"]),
@@ -126,6 +141,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/ffi");
     name_shared_library();
+    tell_build_time();
     let path = PathBuf::from(env("OUT_DIR")).join("aliot.h");
     println!("cargo::rustc-env=ALIOT_GENERATED_HEADER={}", path.display());
     // Whoever only builds the crate needs no header: tests/header.rs is the judge of this one.
@@ -136,6 +152,15 @@ fn main() {
     if let Err(error) = fs::write(&path, text) {
         println!("cargo::warning=cannot write {}: {error}", path.display());
     }
+}
+
+/// A clock that shows less cannot be right. `SOURCE_DATE_EPOCH` makes builds reproducible.
+fn tell_build_time() {
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let given = env("SOURCE_DATE_EPOCH").parse::<u64>().ok();
+    let seconds = given.unwrap_or_else(|| now.map_or(0, |now| now.as_secs()));
+    println!("cargo::rustc-env=ALIOT_BUILD_TIME={seconds}");
 }
 
 /// The SONAME holds what must agree: the minor version before 1.0. `nodelete`, because a runtime's

@@ -11,6 +11,9 @@
  *   ALIOT_PORT              optional for all three but ALIOT_HOST
  *   ALIOT_SERVER_NAME       optional: the name in the host's certificate, if it is not the host's
  *   ALIOT_CA_FILE           optional: the roots to trust instead of the platform's, PEM
+ *   ALIOT_HTTP_PROXY        optional: host:port of a proxy, as is ALIOT_SOCKS_PROXY
+ *   ALIOT_WEBSOCKET         optional: MQTT inside a WebSocket, and its path, such as /
+ *   ALIOT_CERTIFICATE_FILE  optional, with ALIOT_KEY_FILE: the device's own certificate, PEM
  */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
@@ -20,6 +23,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Says why the last call of this thread failed, and is the exit status for it. */
 static inline int fail(const char *doing)
@@ -77,6 +81,37 @@ static inline bool identity_from_environment(aliot_identity **identity_out)
     return true;
 }
 
+/* What the optional variables say about the way to the platform. */
+static inline aliot_result set_way_from_environment(aliot_endpoint *endpoint)
+{
+    const char *http_proxy = variable("ALIOT_HTTP_PROXY");
+    const char *proxy = http_proxy != NULL ? http_proxy : variable("ALIOT_SOCKS_PROXY");
+    const char *websocket = variable("ALIOT_WEBSOCKET");
+    const char *certificate = variable("ALIOT_CERTIFICATE_FILE");
+    const char *key = variable("ALIOT_KEY_FILE");
+    aliot_result result = ALIOT_RESULT_OK;
+
+    if (proxy != NULL) {
+        char host[256];
+        const char *colon = strrchr(proxy, ':');
+        size_t len = colon != NULL ? (size_t)(colon - proxy) : 0;
+        uint16_t port = colon != NULL ? (uint16_t)positive_number(colon + 1, UINT16_MAX) : 0;
+        len = len < sizeof host ? len : 0;
+        memcpy(host, proxy, len);
+        host[len] = '\0';
+        result = http_proxy != NULL
+                     ? aliot_endpoint_set_http_proxy(endpoint, host, port, NULL, NULL)
+                     : aliot_endpoint_set_socks5_proxy(endpoint, host, port, NULL, NULL);
+    }
+    if (result == ALIOT_RESULT_OK && websocket != NULL) {
+        result = aliot_endpoint_set_websocket(endpoint, websocket);
+    }
+    if (result == ALIOT_RESULT_OK && certificate != NULL) {
+        result = aliot_endpoint_set_client_certificate_files(endpoint, certificate, key);
+    }
+    return result;
+}
+
 /* False after it has said what is wrong. */
 static inline bool endpoint_from_environment(aliot_endpoint **endpoint_out)
 {
@@ -118,6 +153,9 @@ static inline bool endpoint_from_environment(aliot_endpoint **endpoint_out)
     }
     if (result == ALIOT_RESULT_OK && ca_file != NULL) {
         result = aliot_endpoint_set_ca_file(endpoint, ca_file);
+    }
+    if (result == ALIOT_RESULT_OK) {
+        result = set_way_from_environment(endpoint);
     }
     if (result != ALIOT_RESULT_OK) {
         fail("use the endpoint");

@@ -72,7 +72,8 @@ extern "C" {
  * Zero is success. A value keeps its meaning for ever; later versions may add values, so have a
  * default branch.
  *
- * 1xx arguments, 2xx state, 3xx network, 4xx TLS, 5xx platform, 6xx registration, 9xx library.
+ * 1xx arguments, 2xx state, 3xx network, 4xx TLS, 5xx platform, 6xx registration, 7xx files, 9xx
+ * library.
  */
 typedef enum aliot_result {
     /** Done, or accepted for later. */
@@ -111,6 +112,8 @@ typedef enum aliot_result {
     ALIOT_RESULT_CONNECT_TIMEOUT = 303,
     /** The peer closed the connection in an orderly way. */
     ALIOT_RESULT_CLOSED_BY_PEER = 304,
+    /** The proxy refused to connect to the platform. */
+    ALIOT_RESULT_PROXY = 305,
     /** A TLS setting is unusable. */
     ALIOT_RESULT_TLS_CONFIG = 401,
     /** The TLS handshake failed for a reason other than the certificate. */
@@ -141,6 +144,18 @@ typedef enum aliot_result {
     ALIOT_RESULT_REGISTRATION_REFUSED = 601,
     /** The platform's registration reply could not be understood. */
     ALIOT_RESULT_REGISTRATION_MALFORMED = 602,
+    /** The platform has not answered the registration, which it may have carried out. */
+    ALIOT_RESULT_REGISTRATION_UNANSWERED = 603,
+    /** The platform registered the device, and the application did not store the identity. */
+    ALIOT_RESULT_REGISTRATION_NOT_STORED = 604,
+    /** There is no such file. */
+    ALIOT_RESULT_FILE_NOT_FOUND = 701,
+    /** The system refused to read or write a file. */
+    ALIOT_RESULT_FILE_ACCESS = 702,
+    /** A file with a secret can be read or changed by others than its owner. */
+    ALIOT_RESULT_FILE_EXPOSED = 703,
+    /** A file is not what it should be: cut off, changed, or of another kind. */
+    ALIOT_RESULT_FILE_DAMAGED = 704,
     /** A defect of the library. The text helps those who mend it. */
     ALIOT_RESULT_INTERNAL = 901,
     /** The system is out of threads, descriptors or memory. */
@@ -276,6 +291,12 @@ typedef enum aliot_stage {
     ALIOT_STAGE_PLATFORM = 8,
     /** The library, or the resources of the process. */
     ALIOT_STAGE_LIBRARY = 9,
+    /** The exchange with a proxy, before the platform is reached. */
+    ALIOT_STAGE_PROXY = 10,
+    /** A file of the device. */
+    ALIOT_STAGE_STORAGE = 11,
+    /** The handshake of a WebSocket. */
+    ALIOT_STAGE_WEBSOCKET = 12,
 } aliot_stage;
 
 /** What a client counts since it was created, or holds now. */
@@ -336,6 +357,46 @@ typedef enum aliot_log_level {
     ALIOT_LOG_LEVEL_DEBUG = 4,
 } aliot_log_level;
 
+/** How the platform knows a device that registers. */
+typedef enum aliot_registration_kind {
+    /** The device name is in the console: the device gets its device secret. */
+    ALIOT_REGISTRATION_KIND_PREREGISTERED = 0,
+    /** The platform creates the device, which gets a client id and a device token. */
+    ALIOT_REGISTRATION_KIND_CREATE_DEVICE = 1,
+} aliot_registration_kind;
+
+/** The parameter "securemode" of a registration. */
+typedef enum aliot_registration_mode {
+    /** Public instances opened before 30 July 2021. */
+    ALIOT_REGISTRATION_MODE_PUBLIC = 2,
+    /** Every other instance. */
+    ALIOT_REGISTRATION_MODE_INSTANCE = -2,
+} aliot_registration_mode;
+
+/** TLS versions that are spoken. */
+typedef enum aliot_tls_versions {
+    /** 1.2 and 1.3. The default. */
+    ALIOT_TLS_VERSIONS_BOTH = 0,
+    /** 1.2 alone. */
+    ALIOT_TLS_VERSIONS_ONLY12 = 1,
+    /** 1.3 alone. */
+    ALIOT_TLS_VERSIONS_ONLY13 = 2,
+} aliot_tls_versions;
+
+/** Which addresses of a host are dialled. */
+typedef enum aliot_address_family {
+    /** IPv4 and IPv6 in turn, beginning as the system orders them. The default. */
+    ALIOT_ADDRESS_FAMILY_ANY = 0,
+    /** IPv4 and IPv6 in turn, beginning with IPv4. */
+    ALIOT_ADDRESS_FAMILY_PREFER_IPV4 = 1,
+    /** IPv4 and IPv6 in turn, beginning with IPv6. */
+    ALIOT_ADDRESS_FAMILY_PREFER_IPV6 = 2,
+    /** IPv4 alone. */
+    ALIOT_ADDRESS_FAMILY_ONLY_IPV4 = 3,
+    /** IPv6 alone. */
+    ALIOT_ADDRESS_FAMILY_ONLY_IPV6 = 4,
+} aliot_address_family;
+
 /**
  * What happened to the connection.
  *
@@ -363,6 +424,16 @@ typedef enum aliot_event_kind {
     ALIOT_EVENT_KIND_MESSAGES_DROPPED = 7,
     /** The platform refused to restore a subscription after a reconnect; text is its filter. */
     ALIOT_EVENT_KIND_SUBSCRIPTION_LOST = 8,
+    /**
+     * The server's certificate, or the root it leads to, ends within the time that
+     * aliot_endpoint_set_expiry_warning_days says, or has ended; text tells which and when.
+     */
+    ALIOT_EVENT_KIND_CERTIFICATE_EXPIRES_SOON = 9,
+    /**
+     * The platform has said which device the client certificate belongs to. The client keeps it
+     * until it is destroyed; the application saves it for the next start.
+     */
+    ALIOT_EVENT_KIND_IDENTITY_RECEIVED = 10,
 } aliot_event_kind;
 
 /** The connection: callbacks, topics, messages. */
@@ -379,6 +450,9 @@ typedef struct aliot_endpoint aliot_endpoint;
 
 /** Who the device is. */
 typedef struct aliot_identity aliot_identity;
+
+/** How a device comes to its identity. */
+typedef struct aliot_registration aliot_registration;
 
 /** Where clients run. */
 typedef struct aliot_runtime aliot_runtime;
@@ -421,6 +495,13 @@ typedef struct aliot_event {
     const char *hint;
     /** What the TLS implementation itself calls the failure, for support; never NULL. */
     const char *tls_detail;
+    /**
+     * IDENTITY_RECEIVED: who the device is, to be saved; the handle is good until the callback
+     * returns. Else NULL.
+     */
+    const aliot_identity *identity;
+    /** CERTIFICATE_EXPIRES_SOON: when it ends, in seconds since 1970; else 0. */
+    uint64_t certificate_ends_s;
 } aliot_event;
 
 /**
@@ -465,6 +546,29 @@ typedef struct aliot_completion {
 } aliot_completion;
 
 /**
+ * The end of a registration. The library allocates it and may append members: read it, never copy
+ * it by value.
+ */
+typedef struct aliot_registration_end {
+    /** ALIOT_RESULT_OK: the platform has given the device an identity. */
+    aliot_result result;
+    /** The result in words; never NULL, may be empty. */
+    const char *text;
+    /**
+     * ALIOT_RESULT_OK: the identity, to be stored; the handle is good until the callback returns.
+     * Else NULL.
+     */
+    const aliot_identity *identity;
+    /** Where it failed; ALIOT_STAGE_NONE for ALIOT_RESULT_OK. */
+    aliot_stage stage;
+    /**
+     * What usually causes this and what mends it, in the platform's terms; never NULL, may be
+     * empty.
+     */
+    const char *hint;
+} aliot_registration_end;
+
+/**
  * One line of the log. The library allocates it and may append members: read it, never copy it by
  * value.
  */
@@ -493,6 +597,24 @@ typedef void (*aliot_message_cb)(aliot_client *client,
 typedef void (*aliot_completion_cb)(aliot_client *client,
                                     const aliot_completion *completion,
                                     void *userdata);
+
+/**
+ * Puts an identity where it survives a loss of power; true if that succeeded. The handle is good
+ * until the callback returns.
+ */
+typedef bool (*aliot_store_cb)(const aliot_identity *identity, void *userdata);
+
+/**
+ * Receives the end of a registration; true if it has stored the identity. What it returns after a
+ * failure means nothing.
+ */
+typedef bool (*aliot_registration_cb)(const aliot_registration_end *end, void *userdata);
+
+/**
+ * Tells the date in seconds since 1970; 0 if it does not know. Runs on network threads, one at a
+ * time, and must return at once without calling the library.
+ */
+typedef uint64_t (*aliot_clock_cb)(void *userdata);
 
 /**
  * Receives log records on the thread that logs, whichever that is, on several at once. The one
@@ -595,6 +717,26 @@ aliot_result aliot_log_set_callback(aliot_log_level max_level,
                                     void *userdata,
                                     aliot_release_cb release);
 
+/**
+ * Asks `on_time` for the date by which certificates are judged, instead of the system; NULL for the
+ * system. Serves the whole process, and replaces the one set before.
+ *
+ * For devices that know the date better than their clock, from a modem or a satellite. With a NULL
+ * `on_time`, `userdata` and `release` are ignored.
+ *
+ * Safety:
+ * `userdata` must be usable from one thread at a time until it is released.
+ */
+aliot_result aliot_clock_set_callback(aliot_clock_cb on_time,
+                                      void *userdata,
+                                      aliot_release_cb release);
+
+/**
+ * The date, in seconds since 1970, before which no clock can be right: connecting with TLS then
+ * fails with a text that says so. Default: when the library was built. Serves the whole process.
+ */
+aliot_result aliot_clock_set_floor_s(uint64_t seconds);
+
 /* ---- Identity: who the device is. Immutable -------------------------------------------------- */
 
 /**
@@ -631,6 +773,24 @@ aliot_result aliot_identity_create_with_token(const char *product_key,
                                               aliot_identity **identity_out);
 
 /**
+ * Makes the identity of a device that proves itself by the client certificate of its endpoint, see
+ * aliot_endpoint_set_client_certificate_pem.
+ *
+ * Both names are "" as long as they are not known. The platform then says them after the first
+ * connect: the event IDENTITY_RECEIVED brings the identity to be saved, and the client uses it
+ * from then on.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument.
+ *
+ * Safety:
+ * The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+ */
+aliot_result aliot_identity_create_with_certificate(const char *product_key,
+                                                    const char *device_name,
+                                                    aliot_identity **identity_out);
+
+/**
  * Makes an identity from the three fields of CONNECT, which are sent as they are.
  *
  * For private platforms and for credentials made elsewhere. Such an identity has neither product
@@ -659,10 +819,10 @@ void aliot_identity_destroy(aliot_identity *identity);
  */
 bool aliot_identity_has_token(const aliot_identity *identity);
 
-/** Product key; "" for a verbatim identity, NULL for a bad handle. */
+/** Product key; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle. */
 const char *aliot_identity_product_key(const aliot_identity *identity);
 
-/** Device name; "" for a verbatim identity, NULL for a bad handle. */
+/** Device name; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle. */
 const char *aliot_identity_device_name(const aliot_identity *identity);
 
 /**
@@ -679,6 +839,185 @@ const char *aliot_identity_client_id(const aliot_identity *identity);
 
 /** User name of a verbatim identity; else "". NULL for a bad handle. */
 const char *aliot_identity_username(const aliot_identity *identity);
+
+/**
+ * Writes the identity, with its secret, to a file that only its owner can read.
+ *
+ * What was there is replaced in one step: after a loss of power either the old content is there or
+ * the new one. The folder must exist and be writable. Waits for the disk.
+ *
+ * Errors:
+ * ALIOT_RESULT_FILE_ACCESS names the step that the system refused; what was there is untouched.
+ *
+ * Safety:
+ * `path` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_identity_save(const aliot_identity *identity, const char *path);
+
+/**
+ * Reads an identity that aliot_identity_save wrote.
+ *
+ * Errors:
+ * ALIOT_RESULT_FILE_NOT_FOUND if there is no such file; ALIOT_RESULT_FILE_EXPOSED if others than
+ * its owner have any permission on it; ALIOT_RESULT_FILE_DAMAGED if it is cut off, changed or
+ * something else; ALIOT_RESULT_FILE_ACCESS if the system refuses.
+ *
+ * Safety:
+ * `path` must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+ */
+aliot_result aliot_identity_load(const char *path, aliot_identity **identity_out);
+
+/* ---- Registration: from the product's secret to an identity ---------------------------------- */
+
+/**
+ * Registers a device and blocks until the platform has answered, for at most `timeout_ms`: the
+ * short form of aliot_registration_create and aliot_registration_run.
+ *
+ * The platform refuses a second registration once the device has connected: save the identity,
+ * with aliot_identity_save, before it is used.
+ *
+ * Errors:
+ * As aliot_registration_create and aliot_registration_run.
+ *
+ * Safety:
+ * The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+ */
+aliot_result aliot_identity_register(const aliot_endpoint *endpoint,
+                                     const char *product_key,
+                                     const char *device_name,
+                                     const char *product_secret,
+                                     aliot_registration_kind kind,
+                                     uint32_t timeout_ms,
+                                     aliot_identity **identity_out);
+
+/**
+ * Describes the registration of a device that knows its product's secret and not its own.
+ *
+ * Product key and device name are as for aliot_identity_create. `product_secret` is the product's,
+ * shown in the console. `endpoint` is copied.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the secret, and refuses an endpoint
+ * without TLS; ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint has failed.
+ *
+ * Safety:
+ * The texts must be NULL or NUL-terminated, `registration_out` NULL or valid for writing.
+ */
+aliot_result aliot_registration_create(const aliot_endpoint *endpoint,
+                                       const char *product_key,
+                                       const char *device_name,
+                                       const char *product_secret,
+                                       aliot_registration_kind kind,
+                                       aliot_registration **registration_out);
+
+/**
+ * Ends the life of the handle and overwrites the product secret. A registration under way is not
+ * touched. NULL and a destroyed handle do nothing.
+ */
+void aliot_registration_destroy(aliot_registration *registration);
+
+/**
+ * Signs with `method`. Default ALIOT_SIGN_METHOD_HMAC_SHA256.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT for ALIOT_SIGN_METHOD_SHA256, which registration does not know,
+ * and for what is not a value of aliot_sign_method.
+ */
+aliot_result aliot_registration_set_sign_method(aliot_registration *registration,
+                                                aliot_sign_method method);
+
+/**
+ * The part of the MQTT client id before the first '|': 1 to 64 characters. Default: product key,
+ * '.' and device name. It is not signed.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if it is something else or contains '|', ',' or '='.
+ *
+ * Safety:
+ * `client_id` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_registration_set_client_id(aliot_registration *registration,
+                                              const char *client_id);
+
+/**
+ * Names the instance; NULL for none. Default: the endpoint's instance, also if the endpoint is a
+ * host "<instance id>.mqtt.iothub.aliyuncs.com".
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `instance_id` cannot be part of a host name.
+ *
+ * Safety:
+ * `instance_id` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_registration_set_instance_id(aliot_registration *registration,
+                                                const char *instance_id);
+
+/**
+ * The parameter "securemode". Default: ALIOT_REGISTRATION_MODE_INSTANCE if there is an instance
+ * id, else ALIOT_REGISTRATION_MODE_PUBLIC.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `mode` is not a value of aliot_registration_mode.
+ */
+aliot_result aliot_registration_set_mode(aliot_registration *registration,
+                                         aliot_registration_mode mode);
+
+/**
+ * How often this device may connect in a minute, clients and registrations of this process
+ * together. 0 for any number, on private platforms and test benches. Default 5, the platform's
+ * limit.
+ */
+aliot_result aliot_registration_set_connects_per_minute(aliot_registration *registration,
+                                                        uint32_t connects);
+
+/**
+ * Registers, and blocks until the platform has answered, for at most `timeout_ms`.
+ *
+ * `on_store`, which may be NULL, is called on this thread with the identity: it puts it where it
+ * survives a loss of power, for example with aliot_identity_save, and returns true. Only then is
+ * the platform left and the result ALIOT_RESULT_OK. A device that loses power before that may
+ * register again, because it has never connected.
+ *
+ * The platform is dialled once. Nothing is tried again, because from CONNECT on the platform may
+ * have carried the registration out.
+ *
+ * Errors:
+ * ALIOT_RESULT_REGISTRATION_REFUSED and ALIOT_RESULT_SERVER_UNAVAILABLE (CONNACK 3);
+ * ALIOT_RESULT_REGISTRATION_UNANSWERED if the platform closed the connection or let the time pass
+ * after CONNECT; ALIOT_RESULT_REGISTRATION_MALFORMED; ALIOT_RESULT_REGISTRATION_NOT_STORED if
+ * `on_store` returned false; ALIOT_RESULT_TIMEOUT if the device's connects of this minute are used
+ * up; ALIOT_RESULT_WOULD_DEADLOCK inside a callback; the 3xx and 4xx results of connecting.
+ *
+ * Safety:
+ * `identity_out` must be NULL or valid for writing.
+ */
+aliot_result aliot_registration_run(const aliot_registration *registration,
+                                    uint32_t timeout_ms,
+                                    aliot_store_cb on_store,
+                                    void *userdata,
+                                    aliot_identity **identity_out);
+
+/**
+ * Registers in the background, for at most `timeout_ms`. Does not wait.
+ *
+ * `on_end` is called exactly once, where the callbacks of `runtime` run: with an identity, which
+ * it stores and says so, or with the reason why there is none. `runtime` may be NULL for the
+ * runtime that clients share by default. On an ALIOT_DISPATCH_POLL runtime that nobody polls any
+ * more only `release` is called.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if the default client id is too long; ALIOT_RESULT_NO_RESOURCES.
+ * After an error `userdata` has not been touched.
+ *
+ * Safety:
+ * `userdata` must be usable from one thread at a time until it is released.
+ */
+aliot_result aliot_registration_start(const aliot_registration *registration,
+                                      aliot_runtime *runtime,
+                                      uint32_t timeout_ms,
+                                      aliot_registration_cb on_end,
+                                      void *userdata,
+                                      aliot_release_cb release);
 
 /* ---- Endpoint: where the platform is --------------------------------------------------------- */
 
@@ -706,6 +1045,18 @@ aliot_result aliot_endpoint_create_for_region(const char *region_id, aliot_endpo
  */
 aliot_result aliot_endpoint_create_for_instance(const char *instance_id,
                                                 aliot_endpoint **endpoint_out);
+
+/**
+ * The host for devices with an X.509 certificate in a region, on port 1883. The platform has it in
+ * "cn-shanghai" alone.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `region_id` cannot be part of a host name.
+ *
+ * Safety:
+ * `region_id` must be NULL or NUL-terminated, `endpoint_out` NULL or valid for writing.
+ */
+aliot_result aliot_endpoint_create_for_x509(const char *region_id, aliot_endpoint **endpoint_out);
 
 /**
  * A host: a private platform, a gateway or a test bench.
@@ -750,35 +1101,6 @@ aliot_result aliot_endpoint_set_port(aliot_endpoint *endpoint, uint16_t port);
 aliot_result aliot_endpoint_set_server_name(aliot_endpoint *endpoint, const char *server_name);
 
 /**
- * Trusts the certificates in `pem` instead of the platform's roots, which are built in.
- *
- * After a failure the endpoint is unusable until a TLS setting succeeds: an application that
- * overlooks the result does not connect with roots it did not choose.
- *
- * Errors:
- * ALIOT_RESULT_TLS_CONFIG says what is wrong with `pem`.
- *
- * Safety:
- * `pem` must be NULL or point to `pem_len` bytes.
- */
-aliot_result aliot_endpoint_set_ca_pem(aliot_endpoint *endpoint, const void *pem, size_t pem_len);
-
-/**
- * Trusts the certificates in a PEM file instead of the platform's roots.
- *
- * The file is read now, to report what is wrong with it, and again before each connect, so that
- * roots can be replaced in the field. After a failure the endpoint is unusable until a TLS setting
- * succeeds.
- *
- * Errors:
- * ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
- *
- * Safety:
- * `path` must be NULL or NUL-terminated.
- */
-aliot_result aliot_endpoint_set_ca_file(aliot_endpoint *endpoint, const char *path);
-
-/**
  * How long name lookup, TCP, TLS and CONNACK may take together: 1..60000, default 10000.
  *
  * Errors:
@@ -792,6 +1114,225 @@ aliot_result aliot_endpoint_set_connect_timeout_ms(aliot_endpoint *endpoint, uin
  * The port stays as it is.
  */
 aliot_result aliot_endpoint_set_dangerous_plaintext(aliot_endpoint *endpoint);
+
+/**
+ * Trusts the certificates in `pem` instead of all others, such as the platform's roots, which are
+ * built in.
+ *
+ * After a failure the endpoint cannot be used any more: an application that overlooks the result
+ * does not connect with roots it did not choose. That holds for every TLS setting.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG says what is wrong with `pem`.
+ *
+ * Safety:
+ * `pem` must be NULL or point to `pem_len` bytes.
+ */
+aliot_result aliot_endpoint_set_ca_pem(aliot_endpoint *endpoint, const void *pem, size_t pem_len);
+
+/**
+ * Trusts the certificates in `pem` besides those trusted already.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG says what is wrong with `pem`.
+ *
+ * Safety:
+ * `pem` must be NULL or point to `pem_len` bytes.
+ */
+aliot_result aliot_endpoint_add_ca_pem(aliot_endpoint *endpoint, const void *pem, size_t pem_len);
+
+/**
+ * Trusts the certificates in a PEM file instead of all others.
+ *
+ * The file is read now, to report what is wrong with it, and again before each connect, so that
+ * roots can be replaced in the field.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
+ *
+ * Safety:
+ * `path` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_ca_file(aliot_endpoint *endpoint, const char *path);
+
+/**
+ * Trusts the certificates in a PEM file besides those trusted already. It is read as with
+ * aliot_endpoint_set_ca_file.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
+ *
+ * Safety:
+ * `path` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_add_ca_file(aliot_endpoint *endpoint, const char *path);
+
+/**
+ * Trusts the roots of the operating system instead of all others. The platform's own root, which
+ * signs port 8883, is in no system's store: see aliot_endpoint_add_system_roots.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG if the system has no roots where they usually are.
+ */
+aliot_result aliot_endpoint_use_system_roots(aliot_endpoint *endpoint);
+
+/**
+ * Trusts the roots of the operating system besides those trusted already.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG if the system has no roots where they usually are.
+ */
+aliot_result aliot_endpoint_add_system_roots(aliot_endpoint *endpoint);
+
+/**
+ * Accepts a server only if the SHA-256 of its public key is this one, or one that was pinned
+ * before: 64 hexadecimal digits; colons between them are ignored. The certificate must be good in
+ * every other way too.
+ *
+ * Pin the next key as well as the present one, or the device is locked out when it changes. The
+ * hash is that of the SubjectPublicKeyInfo: openssl x509 -pubkey -noout -in server.pem | openssl
+ * pkey -pubin -outform der | openssl dgst -sha256
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `sha256` is something else.
+ *
+ * Safety:
+ * `sha256` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_pin_server_key(aliot_endpoint *endpoint, const char *sha256);
+
+/**
+ * The TLS versions to speak. Default ALIOT_TLS_VERSIONS_BOTH.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `versions` is not a value of aliot_tls_versions.
+ */
+aliot_result aliot_endpoint_set_tls_versions(aliot_endpoint *endpoint, aliot_tls_versions versions);
+
+/**
+ * How many days before the end of the server's certificate, or of the root it leads to, the event
+ * CERTIFICATE_EXPIRES_SOON comes: 0..3650, 0 for never, default 30. It comes after CONNECTED, at
+ * most once a day.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
+ */
+aliot_result aliot_endpoint_set_expiry_warning_days(aliot_endpoint *endpoint, uint16_t days);
+
+/**
+ * Shows this client certificate to a server that asks for one.
+ *
+ * `certificate` is its chain as PEM, the device's own first. `key` is its private key as PEM:
+ * PKCS#8, PKCS#1 or SEC1, not encrypted. Both are copied; the key's copy is overwritten in the end.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG says what is wrong with which.
+ *
+ * Safety:
+ * `certificate` must be NULL or point to `certificate_len` bytes, `key` NULL or to `key_len`.
+ */
+aliot_result aliot_endpoint_set_client_certificate_pem(aliot_endpoint *endpoint,
+                                                       const void *certificate,
+                                                       size_t certificate_len,
+                                                       const void *key,
+                                                       size_t key_len);
+
+/**
+ * As aliot_endpoint_set_client_certificate_pem from files, which are read now, to report what is
+ * wrong with them, and again before each connect, so that certificates can be renewed in the field.
+ *
+ * Errors:
+ * ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
+ *
+ * Safety:
+ * `certificate_path` and `key_path` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_client_certificate_files(aliot_endpoint *endpoint,
+                                                         const char *certificate_path,
+                                                         const char *key_path);
+
+/**
+ * Connects through an HTTP proxy that takes CONNECT.
+ *
+ * The proxy looks the platform's name up. It sees where the device connects to, and nothing of what
+ * passes: TLS goes through it. `user` and `password` are 1 to 255 and 0 to 255 bytes, or both NULL;
+ * a proxy reads them in clear text. The proxy replaces one that was set before.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the password.
+ *
+ * Safety:
+ * `host` must be NULL or NUL-terminated, as must `user` and `password`.
+ */
+aliot_result aliot_endpoint_set_http_proxy(aliot_endpoint *endpoint,
+                                           const char *host,
+                                           uint16_t port,
+                                           const char *user,
+                                           const char *password);
+
+/**
+ * Connects through a SOCKS5 proxy; as aliot_endpoint_set_http_proxy.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the password.
+ *
+ * Safety:
+ * `host` must be NULL or NUL-terminated, as must `user` and `password`.
+ */
+aliot_result aliot_endpoint_set_socks5_proxy(aliot_endpoint *endpoint,
+                                             const char *host,
+                                             uint16_t port,
+                                             const char *user,
+                                             const char *password);
+
+/**
+ * Speaks MQTT inside a WebSocket: "wss", or "ws" on an endpoint without TLS.
+ *
+ * `path` is what stands behind the host in its address, such as "/" or "/mqtt". The platform serves
+ * it on port 443, path "/". The port stays what it is.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT unless `path` begins with '/' and has at most 1024 printable
+ * characters of ASCII; ALIOT_RESULT_INVALID_STATE if the library was built without WebSocket.
+ *
+ * Safety:
+ * `path` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_websocket(aliot_endpoint *endpoint, const char *path);
+
+/**
+ * Connects from this address of the device, and so only to addresses of its family.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `address` is no IPv4 or IPv6 address. Whether the device has it
+ * shows when it connects.
+ *
+ * Safety:
+ * `address` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_local_address(aliot_endpoint *endpoint, const char *address);
+
+/**
+ * Connects through this network interface, such as "eth0", whatever the routes say. On Linux alone,
+ * and before Linux 5.7 only with the capability CAP_NET_RAW.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `name` cannot be the name of one. Whether the device has it
+ * shows when it connects.
+ *
+ * Safety:
+ * `name` must be NULL or NUL-terminated.
+ */
+aliot_result aliot_endpoint_set_interface(aliot_endpoint *endpoint, const char *name);
+
+/**
+ * Which addresses of the host are dialled. Default ALIOT_ADDRESS_FAMILY_ANY.
+ *
+ * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `family` is not a value of aliot_address_family.
+ */
+aliot_result aliot_endpoint_set_address_family(aliot_endpoint *endpoint,
+                                               aliot_address_family family);
 
 /* ---- Config: how the client behaves ---------------------------------------------------------- */
 

@@ -83,7 +83,7 @@ impl Client {
         config.endpoint().check()?;
         config.credentials()?;
         if !config.endpoint().is_plaintext() {
-            tls::client_config(config.endpoint().trust())?;
+            tls::settings(config.endpoint().tls())?;
         }
         let hub = Arc::new(Hub::new(config.clone(), runtime.clone()));
         runtime.spawn(Driver::new(Arc::clone(&hub)));

@@ -25,6 +25,12 @@ pub enum Stage {
     Platform,
     /// The library itself or the resources of the process.
     Library,
+    /// The exchange with a proxy, before the platform is reached.
+    Proxy,
+    /// A file of the device.
+    Storage,
+    /// The handshake of a WebSocket.
+    WebSocket,
 }
 
 impl Stage {
@@ -40,6 +46,9 @@ impl Stage {
             Self::Session => "session",
             Self::Platform => "platform",
             Self::Library => "library",
+            Self::Proxy => "proxy",
+            Self::Storage => "storage",
+            Self::WebSocket => "WebSocket",
         }
     }
 }
@@ -104,6 +113,20 @@ pub enum ErrorKind {
     RegistrationRefused,
     /// The platform's registration reply could not be understood.
     RegistrationMalformed,
+    /// The platform has not answered the registration, which it may have carried out.
+    RegistrationUnanswered,
+    /// The platform registered the device, and the application did not store the identity.
+    RegistrationNotStored,
+    /// The proxy refused to connect to the platform.
+    Proxy,
+    /// There is no such file.
+    FileNotFound,
+    /// The system refused to read or write a file.
+    FileAccess,
+    /// A file with a secret can be read or changed by others than its owner.
+    FileExposed,
+    /// A file is not what it should be: cut off, changed, or of another kind.
+    FileDamaged,
     /// A defect of the library. The text helps those who mend it.
     Internal,
     /// The system is out of threads, descriptors or memory.
@@ -113,7 +136,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Every kind.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::InvalidArgument,
         Self::InvalidState,
         Self::OutboxFull,
@@ -142,6 +165,13 @@ impl ErrorKind {
         Self::InboxOverflow,
         Self::RegistrationRefused,
         Self::RegistrationMalformed,
+        Self::RegistrationUnanswered,
+        Self::RegistrationNotStored,
+        Self::Proxy,
+        Self::FileNotFound,
+        Self::FileAccess,
+        Self::FileExposed,
+        Self::FileDamaged,
         Self::Internal,
         Self::NoResources,
     ];
@@ -160,6 +190,9 @@ impl ErrorKind {
             | Self::ServerUnavailable
             | Self::TakenOver
             | Self::InboxOverflow
+            | Self::RegistrationNotStored
+            | Self::Proxy
+            | Self::FileAccess
             | Self::NoResources => true,
             Self::InvalidArgument
             | Self::InvalidState
@@ -178,6 +211,10 @@ impl ErrorKind {
             | Self::SubscriptionRefused
             | Self::RegistrationRefused
             | Self::RegistrationMalformed
+            | Self::RegistrationUnanswered
+            | Self::FileNotFound
+            | Self::FileExposed
+            | Self::FileDamaged
             | Self::Internal => false,
         }
     }

@@ -1,13 +1,16 @@
-//! The checked ways to change an endpoint's trust. They stand above `proto`, which knows no TLS.
+//! The checked ways to change what TLS is told. They stand above `proto`, which knows no TLS.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::engine::tls;
+use crate::proto::trust::{ClientCertificate, TlsOptions};
 use crate::{Endpoint, Error, Trust};
 
 impl Endpoint {
-    /// Trusts the roots in `pem` instead of the built-in ones. The bytes are copied.
+    /// Trusts the roots in `pem` instead of all others. The bytes are copied.
     ///
     /// # Errors
     ///
@@ -15,32 +18,105 @@ impl Endpoint {
     /// then refuses to be used at all: falling back to other roots, or to none, is what an attacker
     /// would wish for.
     pub fn set_ca_pem(&mut self, pem: &[u8]) -> Result<(), Error> {
-        self.trust_if(tls::check_pem(pem), || Trust::Pem(Arc::from(pem)))
+        self.change_tls(|tls| tls.trust = vec![Trust::Pem(Arc::from(pem))])
     }
 
-    /// Trusts the roots in the PEM file at `path` instead of the built-in ones. It is read now, to
-    /// check it, and again at each connection, so that roots can be rotated in the field.
+    /// Trusts the roots in `pem` besides those trusted already. The bytes are copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::set_ca_pem`].
+    pub fn add_ca_pem(&mut self, pem: &[u8]) -> Result<(), Error> {
+        self.change_tls(|tls| tls.trust.push(Trust::Pem(Arc::from(pem))))
+    }
+
+    /// Trusts the roots in the PEM file at `path` instead of all others. It is read now, to check
+    /// it, and again at each connection, so that roots can be rotated in the field.
     ///
     /// # Errors
     ///
     /// As [`Endpoint::set_ca_pem`], and if the file cannot be read.
     pub fn set_ca_file(&mut self, path: &Path) -> Result<(), Error> {
-        let trust = Trust::File(path.to_owned());
-        self.trust_if(tls::client_config(&trust), || trust.clone())
+        self.change_tls(|tls| tls.trust = vec![Trust::File(path.to_owned())])
     }
 
-    fn trust_if<T>(
+    /// Trusts the roots in the PEM file at `path` besides those trusted already; as
+    /// [`Endpoint::set_ca_file`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::set_ca_file`].
+    pub fn add_ca_file(&mut self, path: &Path) -> Result<(), Error> {
+        self.change_tls(|tls| tls.trust.push(Trust::File(path.to_owned())))
+    }
+
+    /// Trusts the roots of the operating system instead of all others. The platform's own root,
+    /// which signs port 8883, is in no system's store.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::set_ca_file`], and if the system has no roots where they usually are.
+    pub fn use_system_roots(&mut self) -> Result<(), Error> {
+        self.change_tls(|tls| tls.trust = vec![Trust::System])
+    }
+
+    /// Trusts the roots of the operating system besides those trusted already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::use_system_roots`].
+    pub fn add_system_roots(&mut self) -> Result<(), Error> {
+        self.change_tls(|tls| tls.trust.push(Trust::System))
+    }
+
+    /// Shows this client certificate to a server that asks for one. `certificate` is its chain, the
+    /// device's own first; `key` is PKCS#8, PKCS#1 or SEC1, not encrypted. Both are PEM and copied.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsConfig`](crate::ErrorKind::TlsConfig) says what is wrong with which; the endpoint then
+    /// refuses to be used.
+    pub fn set_client_certificate_pem(
         &mut self,
-        checked: Result<T, Error>,
-        trust: impl FnOnce() -> Trust,
+        certificate: &[u8],
+        key: &[u8],
     ) -> Result<(), Error> {
-        match checked {
-            Ok(_) => self.set_trust(trust()),
-            Err(error) => {
-                self.poison(error.clone());
-                return Err(error);
-            }
-        }
+        let client = ClientCertificate::Pem {
+            certificate: Arc::from(certificate),
+            key: Arc::new(Zeroizing::new(key.to_vec())),
+        };
+        self.change_tls(|tls| tls.client = Some(client))
+    }
+
+    /// As [`Endpoint::set_client_certificate_pem`] from files, which are read now, to check them,
+    /// and again at each connection, so that certificates can be renewed in the field.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::set_client_certificate_pem`], and if a file cannot be read.
+    pub fn set_client_certificate_files(
+        &mut self,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<(), Error> {
+        let client = ClientCertificate::Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        };
+        self.change_tls(|tls| tls.client = Some(client))
+    }
+
+    /// Takes a change over if everything that TLS is told can be used.
+    fn change_tls(&mut self, change: impl FnOnce(&mut TlsOptions)) -> Result<(), Error> {
+        let mut changed = self.tls().clone();
+        change(&mut changed);
+        tls::settings(&changed).map_err(|error| self.poisoned(error))?;
+        *self.tls_mut() = changed;
         Ok(())
+    }
+
+    fn poisoned(&mut self, error: Error) -> Error {
+        self.poison(error.clone());
+        error
     }
 }

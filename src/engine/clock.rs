@@ -1,8 +1,8 @@
 //! Time and randomness. Nothing else in the crate asks for either.
 
 use std::process;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
@@ -17,14 +17,59 @@ pub(crate) fn instant(time: Duration) -> Option<Instant> {
     ORIGIN.get_or_init(Instant::now).checked_add(time)
 }
 
+/// Tells the time since 1970, or `None` if it does not know it either.
+pub(crate) type WallClock = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+static WALL_CLOCK: Mutex<Option<WallClock>> = Mutex::new(None);
+
+/// The date before which a clock cannot be right, in seconds since 1970.
+static FLOOR: AtomicU64 = AtomicU64::new(NOT_SET);
+const NOT_SET: u64 = u64::MAX;
+
+/// Asks `clock` for the date from now on instead of the system; `None` for the system.
+pub(crate) fn set_wall_clock(clock: Option<WallClock>) {
+    let replaced = std::mem::replace(
+        &mut *WALL_CLOCK.lock().unwrap_or_else(PoisonError::into_inner),
+        clock,
+    );
+    // Outside the lock: what goes with it may ask for the time.
+    drop(replaced);
+}
+
+/// Sets the date before which a clock cannot be right.
+pub(crate) fn set_floor(floor: Duration) {
+    FLOOR.store(floor.as_secs().min(NOT_SET - 1), Ordering::Relaxed);
+}
+
+/// The date before which a clock cannot be right: that of the build unless set.
+pub(crate) fn floor() -> Duration {
+    let seconds = match FLOOR.load(Ordering::Relaxed) {
+        NOT_SET => env!("ALIOT_BUILD_TIME").parse().unwrap_or(0),
+        seconds => seconds,
+    };
+    Duration::from_secs(seconds)
+}
+
 /// What the device believes the date to be. Certificates are judged by it, deadlines never.
 pub(crate) fn wall_clock() -> SystemTime {
-    SystemTime::now()
+    let better = WALL_CLOCK
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    better
+        .and_then(|clock| clock())
+        .and_then(|time| UNIX_EPOCH.checked_add(time))
+        .unwrap_or_else(SystemTime::now)
 }
 
 /// 32 bits for jitter, which must differ between devices but need not be a secret.
 pub(crate) fn entropy() -> u32 {
     getrandom::u32().unwrap_or_else(|_| weak_entropy())
+}
+
+/// 64 bits that nobody can guess; `None` if the system has no randomness to give.
+pub(crate) fn nonce() -> Option<u64> {
+    getrandom::u64().ok()
 }
 
 /// Stands in where the system has no randomness to give, as early in the boot of a small device.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -16,10 +17,17 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::expiry::{self, Notice};
 use super::link::Link;
-use super::{blocking, clock, tls, tls_error};
+use super::tls::Settings;
+#[cfg(feature = "websocket")]
+use super::websocket;
+use super::{blocking, clock, proxy, tls, tls_error};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::proto::endpoint::{Endpoint, Trust};
+use crate::log::{Level, log};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::trust::TlsOptions;
+use crate::proto::way::{AddressFamily, Way};
 
 /// Where to connect to, and how.
 #[derive(Clone, Debug)]
@@ -29,10 +37,18 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// The name that the certificate must have and that SNI asks for, if it is not `host`.
     pub(crate) server_name: Option<String>,
-    /// The roots that the certificate must lead to.
-    pub(crate) trust: Trust,
-    /// No TLS at all. `trust` and `server_name` mean nothing then.
+    /// Roots, pins, versions, client certificate.
+    pub(crate) tls: TlsOptions,
+    /// Proxy, local address, interface, address family.
+    pub(crate) way: Way,
+    /// No TLS at all. `tls` and `server_name` mean nothing then.
     pub(crate) plaintext: bool,
+    /// The largest packet that the peer may send, for WebSocket, which announces sizes of its own.
+    #[cfg_attr(
+        not(feature = "websocket"),
+        allow(dead_code, reason = "nobody else asks")
+    )]
+    pub(crate) max_packet_len: usize,
     /// How long the caller lets the whole dial take. The addresses share a part of it.
     pub(crate) connect_timeout: Duration,
     /// How long the peer may leave bytes unacknowledged before the system gives the connection
@@ -47,8 +63,10 @@ impl Target {
             host,
             port: endpoint.port(),
             server_name: endpoint.server_name().map(str::to_owned),
-            trust: endpoint.trust().clone(),
+            tls: endpoint.tls().clone(),
+            way: endpoint.way().clone(),
             plaintext: endpoint.is_plaintext(),
+            max_packet_len: 0,
             connect_timeout: endpoint.connect_timeout(),
             user_timeout: None,
         }
@@ -74,48 +92,91 @@ fn no_turn() -> Error {
     )
 }
 
-/// Connects. `on_stage` hears `Resolve`, `Tcp` and `Tls` as each begins, and `Session` when it has
-/// to wait for others to connect before `Tcp`, which is not time that its peer takes.
+/// Hears how a dial goes.
+pub(crate) trait Watch: Send {
+    /// A stage begins: `Resolve`, `Tcp`, `Proxy`, `Tls`, `WebSocket`; or `Session`, when it has to
+    /// wait for others to connect before `Tcp`, which is not time that its peer takes.
+    fn stage(&mut self, stage: Stage);
+
+    /// A certificate ends soon.
+    fn notice(&mut self, _notice: Notice) {}
+}
+
+impl<F: FnMut(Stage) + Send> Watch for F {
+    fn stage(&mut self, stage: Stage) {
+        self(stage);
+    }
+}
+
+/// Connects.
 ///
 /// # Errors
 ///
 /// `Dns`, `Network`, `ConnectTimeout` (no address answered in its share of the time),
 /// `ClosedByPeer`, `TlsConfig`, `TlsHandshake`, `TlsCertificate`, `NoResources`. A target with TLS
 /// never ends in plain text.
-pub(crate) async fn dial(
-    target: &Target,
-    on_stage: &mut (dyn FnMut(Stage) + Send),
-) -> Result<Link, Error> {
+pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link, Error> {
     let tls = prepare_tls(target).await?;
-    on_stage(Stage::Resolve);
-    let addresses = resolve(&target.host, target.port).await?;
+    watch.stage(Stage::Resolve);
+    let (host, port) = match &target.way.proxy {
+        Some(proxy) => (&proxy.host, proxy.port),
+        None => (&target.host, target.port),
+    };
+    let addresses = resolve(host, port, &target.way).await?;
     let _turn = match TURNS.try_acquire() {
         Ok(turn) => turn,
         Err(_) => {
-            on_stage(Stage::Session);
+            watch.stage(Stage::Session);
             TURNS.acquire().await.map_err(|_| no_turn())?
         }
     };
-    on_stage(Stage::Tcp);
-    let stream = connect_any(addresses, target).await?;
-    let Some((connector, name)) = tls else {
-        return Ok(Link::Plain(stream));
+    watch.stage(Stage::Tcp);
+    let mut stream = connect_any(addresses, target).await?;
+    if let Some(proxy) = &target.way.proxy {
+        watch.stage(Stage::Proxy);
+        proxy::pass(&mut stream, proxy, &target.host, target.port).await?;
+    }
+    let link = match tls {
+        None => Link::Plain(stream),
+        Some(tls) => encrypt(stream, tls, target, watch).await?,
     };
-    on_stage(Stage::Tls);
-    connector
+    #[cfg(feature = "websocket")]
+    if let Some(path) = &target.way.websocket {
+        watch.stage(Stage::WebSocket);
+        let host = target.verified_name();
+        return websocket::open(link, host, target.port, path, target.max_packet_len).await;
+    }
+    Ok(link)
+}
+
+async fn encrypt(
+    stream: TcpStream,
+    (settings, name): (Arc<Settings>, ServerName<'static>),
+    target: &Target,
+    watch: &mut dyn Watch,
+) -> Result<Link, Error> {
+    watch.stage(Stage::Tls);
+    let stream = TlsConnector::from(Arc::clone(&settings.config))
         .connect(name, stream)
         .await
-        .map(Link::tls)
-        .map_err(|error| tls_error::in_handshake(&error, target.verified_name(), &target.trust))
+        .map_err(|error| tls_error::in_handshake(&error, target.verified_name(), &target.tls))?;
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let within = target.tls.expiry_warning;
+    let now = tls_error::now_s();
+    if let Some(notice) = expiry::notice(shown, &settings.anchors, now, within) {
+        watch.notice(notice);
+    }
+    Ok(Link::tls(stream))
 }
 
 /// Comes before everything else, so that an unusable setting costs the network nothing.
 async fn prepare_tls(
     target: &Target,
-) -> Result<Option<(TlsConnector, ServerName<'static>)>, Error> {
+) -> Result<Option<(Arc<Settings>, ServerName<'static>)>, Error> {
     if target.plaintext {
         return Ok(None);
     }
+    tls_error::check_clock()?;
     let name = target.verified_name();
     let name = ServerName::try_from(name.to_owned()).map_err(|_| {
         Error::new(
@@ -124,31 +185,50 @@ async fn prepare_tls(
             format!("no certificate can be for the name {name}"),
         )
     })?;
-    let config = match &target.trust {
-        Trust::File(_) => {
-            let trust = target.trust.clone();
-            blocking::run(Stage::Tls, move || tls::client_config(&trust)).await??
-        }
-        trust => tls::client_config(trust)?,
+    let settings = if target.tls.reads_files() {
+        let options = target.tls.clone();
+        blocking::run(Stage::Tls, move || tls::settings(&options)).await??
+    } else {
+        tls::settings(&target.tls)?
     };
-    Ok(Some((TlsConnector::from(config), name)))
+    Ok(Some((settings, name)))
 }
 
 /// The addresses of `host`, families alternating. An address literal is not looked up.
-async fn resolve(host: &str, port: u16) -> Result<VecDeque<SocketAddr>, Error> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok([SocketAddr::new(address, port)].into());
+async fn resolve(host: &str, port: u16, way: &Way) -> Result<VecDeque<SocketAddr>, Error> {
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => blocking::lookup(host).await?,
+    };
+    let chosen = choose(addresses, port, way);
+    if chosen.is_empty() {
+        let text = format!("{host} has no address of the family that was asked for");
+        return Err(Error::new(ErrorKind::Dns, Stage::Resolve, text));
     }
-    let addresses = blocking::lookup(host).await?;
-    Ok(alternate(
-        addresses
-            .into_iter()
-            .map(|mut address| {
-                address.set_port(port);
-                address
-            })
-            .collect(),
-    ))
+    Ok(alternate(chosen))
+}
+
+/// The addresses that may be dialled, beginning with one of the family that is preferred.
+pub(super) fn choose(addresses: Vec<SocketAddr>, port: u16, way: &Way) -> Vec<SocketAddr> {
+    let (only_v4, only_v6) = match (way.local_address, way.family) {
+        (Some(local), _) => (local.is_ipv4(), local.is_ipv6()),
+        (None, family) => (
+            family == AddressFamily::OnlyIpv4,
+            family == AddressFamily::OnlyIpv6,
+        ),
+    };
+    let mut chosen: Vec<SocketAddr> = addresses
+        .into_iter()
+        .filter(|address| !(only_v4 && address.is_ipv6() || only_v6 && address.is_ipv4()))
+        .map(|address| SocketAddr::new(address.ip(), port))
+        .collect();
+    // Stable: within each family the system's order stays.
+    match way.family {
+        AddressFamily::PreferIpv4 => chosen.sort_by_key(SocketAddr::is_ipv6),
+        AddressFamily::PreferIpv6 => chosen.sort_by_key(SocketAddr::is_ipv4),
+        _ => {}
+    }
+    chosen
 }
 
 /// Keeps the order within each family and takes them in turn, beginning with the first address.
@@ -185,7 +265,11 @@ pub(super) async fn connect_any(
             Err(_) => failures.push((address, io::ErrorKind::TimedOut.into())),
         }
     }
-    Err(unreachable_error(&target.host, &failures))
+    let whom = match &target.way.proxy {
+        Some(proxy) => proxy.to_string(),
+        None => target.host.clone(),
+    };
+    Err(unreachable_error(&whom, &failures))
 }
 
 /// The time for one address when `others` are to follow: an equal part, at least a second of it,
@@ -204,7 +288,44 @@ async fn connect(address: SocketAddr, target: &Target) -> io::Result<TcpStream> 
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     tune(&SockRef::from(&socket), target.user_timeout);
+    bind(&socket, &target.way)?;
     socket.connect(address).await
+}
+
+fn bind(socket: &TcpSocket, way: &Way) -> io::Result<()> {
+    let said = |what: String| {
+        move |error: io::Error| match error.raw_os_error() {
+            // Keeps the number, which a text of its own would lose.
+            Some(_) => {
+                log(
+                    Level::Warn,
+                    "dial",
+                    format_args!("cannot use {what}: {error}"),
+                );
+                error
+            }
+            None => io::Error::new(error.kind(), format!("cannot use {what}: {error}")),
+        }
+    };
+    if let Some(name) = &way.interface {
+        bind_to_interface(socket, name).map_err(said(format!("the interface {name}")))?;
+    }
+    if let Some(local) = way.local_address {
+        socket
+            .bind(SocketAddr::new(local, 0))
+            .map_err(said(format!("the local address {local}")))?;
+    }
+    Ok(())
+}
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn bind_to_interface(socket: &TcpSocket, name: &str) -> io::Result<()> {
+    SockRef::from(socket).bind_device(Some(name.as_bytes()))
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn bind_to_interface(_: &TcpSocket, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Unsent bytes in the kernel up to which the socket takes more.

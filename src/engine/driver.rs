@@ -16,9 +16,11 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use tokio::time::{Sleep, sleep_until};
 
+use super::budgets;
 use super::clock;
-use super::dial::{Target, dial};
+use super::dial::{Target, Watch, dial};
 use super::dispatch::panic_text;
+use super::expiry::Notice;
 use super::hub::Hub;
 use super::link::Link;
 use super::trace;
@@ -76,6 +78,24 @@ pub(crate) struct Driver {
     timer_at: Duration,
 }
 
+/// Tells the device how its dial goes.
+struct Reporter<'a>(&'a Hub);
+
+impl Watch for Reporter<'_> {
+    fn stage(&mut self, stage: Stage) {
+        let mut core = self.0.lock();
+        let budget = core.budget();
+        let mut budget = budgets::lock(&budget);
+        core.device.handle_stage(stage, clock::now(), &mut budget);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        log(Level::Warn, "tls", format_args!("{}", notice.text));
+        let mut core = self.0.lock();
+        core.device.handle_notice(notice.ends, notice.text);
+    }
+}
+
 /// Whether the packet that begins here is a large one.
 fn is_large(inbound: &[u8]) -> bool {
     codec::missing(inbound).is_some_and(|missing| missing >= LARGE)
@@ -113,7 +133,7 @@ impl Driver {
                 let mut core = self.hub.lock();
                 core.waker = None;
                 let budget = core.budget();
-                let mut budget = Hub::lock_budget(&budget);
+                let mut budget = budgets::lock(&budget);
                 core.device.handle_timeout(now, &mut budget);
                 drop(budget);
                 let action = core.device.poll_action();
@@ -166,16 +186,11 @@ impl Driver {
                     // A backstop behind the library's own deadlines. Linux counts it from the first
                     // probe of a small window: sooner, it would end slow links that make progress.
                     user_timeout: config.keep_alive().map(|interval| interval * 3 / 2),
+                    max_packet_len: hub.max_packet_len(),
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };
-            let mut on_stage = |stage| {
-                let mut core = hub.lock();
-                let budget = core.budget();
-                let mut budget = Hub::lock_budget(&budget);
-                core.device.handle_stage(stage, clock::now(), &mut budget);
-            };
-            dial(&target, &mut on_stage).await
+            dial(&target, &mut Reporter(&hub)).await
         })
     }
 
@@ -374,7 +389,7 @@ impl Driver {
         let chunk = mem::take(&mut self.chunk);
         let mut core = self.hub.lock();
         let budget = core.budget();
-        let mut budget = Hub::lock_budget(&budget);
+        let mut budget = budgets::lock(&budget);
         core.device
             .handle_lost(error, chunk, now, clock::entropy(), &mut budget);
         drop(budget);

@@ -1,10 +1,10 @@
 //! Where the threads of a client meet: its device under a lock, its mailbox, its waker.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::budgets;
 use super::clock;
 use super::dispatch::{Work, in_callback};
 use super::mailbox::{Mailbox, MessageHandler, Shared};
@@ -63,45 +63,13 @@ pub(crate) struct Hub {
     name: String,
 }
 
-/// One budget for each identity of the process, whatever clients come and go with it.
-/// Source: docs/design.md, section 9.2.
-static BUDGETS: Mutex<Option<HashMap<String, Arc<Mutex<Budget>>>>> = Mutex::new(None);
-
-/// A budget nobody uses is forgotten when this many have gathered.
-const BUDGETS_KEPT: usize = 1024;
-
-fn budget_of(config: &Config) -> Arc<Mutex<Budget>> {
-    let limit = config.connects_per_minute();
-    if limit.is_none() {
-        return Arc::new(Mutex::new(Budget::new(None)));
-    }
-    let mut budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
-    let budgets = budgets.get_or_insert_default();
-    if budgets.len() >= BUDGETS_KEPT && budgets.len().is_power_of_two() {
-        let now = clock::now();
-        budgets.retain(|_, budget| {
-            Arc::strong_count(budget) > 1 || !Hub::lock_budget(budget).is_unused(now)
-        });
-    }
-    let budget = budgets
-        .entry(config.identity().budget_key())
-        .or_insert_with(|| Arc::new(Mutex::new(Budget::new(limit))));
-    // Two clients share it: the stricter limit holds for both.
-    if Arc::strong_count(budget) == 1 {
-        Hub::lock_budget(budget).set_limit(limit);
-    } else {
-        Hub::lock_budget(budget).lower_limit(limit);
-    }
-    Arc::clone(budget)
-}
-
 impl Hub {
     pub(crate) fn new(config: Config, runtime: Runtime) -> Self {
         let max_packet_len = config.profile().packet_len();
         let name = config.identity().budget_key();
         Self {
             core: Mutex::new(Core {
-                budget: budget_of(&config),
+                budget: budgets::of(config.budget_key(), config.connects_per_minute()),
                 device: Device::new(config),
                 waker: None,
                 destroyed: false,
@@ -123,10 +91,6 @@ impl Hub {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn lock_budget(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
-        budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of the device. What it has for the application goes to the mailbox, under the lock so

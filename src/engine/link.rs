@@ -13,6 +13,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 use super::tls_error;
+#[cfg(feature = "websocket")]
+use super::websocket::WebSocket;
 use crate::error::{Error, ErrorKind, Stage};
 
 /// Plain text that rustls takes before it wants the socket to take some. Two full records: more
@@ -26,6 +28,9 @@ pub(crate) enum Link {
     Plain(TcpStream),
     /// TLS. Boxed, because it is 1 KiB and the other variant is not.
     Tls(Box<TlsStream<TcpStream>>),
+    /// One of the others, inside a WebSocket.
+    #[cfg(feature = "websocket")]
+    WebSocket(Box<WebSocket>),
 }
 
 impl Link {
@@ -44,6 +49,8 @@ impl Link {
         let read = match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, &mut buffer),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => return socket.poll_read(cx, buffer.initialize_unfilled()),
         };
         read.map_ok(|()| buffer.filled().len())
     }
@@ -57,6 +64,16 @@ impl Link {
         match self {
             Self::Plain(stream) => poll_read_buf(Pin::new(stream), cx, buffer),
             Self::Tls(stream) => poll_read_buf(Pin::new(stream.as_mut()), cx, buffer),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => {
+                // The frames are copied out of once already; this one is short.
+                let mut part = [0; 4096];
+                let room = buffer.remaining_mut().min(part.len());
+                let part = part.get_mut(..room).unwrap_or_default();
+                let len = std::task::ready!(socket.poll_read(cx, part))?;
+                buffer.put_slice(part.get(..len).unwrap_or_default());
+                Poll::Ready(Ok(len))
+            }
         }
     }
 
@@ -72,6 +89,8 @@ impl Link {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, slices),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => socket.poll_write_vectored(cx, slices),
         }
     }
 
@@ -80,6 +99,8 @@ impl Link {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => socket.poll_flush(cx),
         }
     }
 
@@ -89,6 +110,8 @@ impl Link {
         let done = match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => socket.poll_shutdown(cx),
         };
         match done {
             // The peer was faster.
@@ -102,7 +125,12 @@ impl Link {
     /// Whether what passes is encrypted.
     #[cfg(test)]
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(_) => true,
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => socket.inner().is_tls(),
+        }
     }
 
     /// The socket itself, for its options and its counters.
@@ -110,6 +138,8 @@ impl Link {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => socket.inner().socket(),
         }
     }
 
@@ -119,8 +149,11 @@ impl Link {
             |_| "a peer that has gone".to_owned(),
             |a: SocketAddr| a.to_string(),
         );
-        let Self::Tls(stream) = self else {
-            return format!("{peer}, plain text");
+        let stream = match self {
+            Self::Plain(_) => return format!("{peer}, plain text"),
+            Self::Tls(stream) => stream,
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => return socket.inner().description() + ", WebSocket",
         };
         let session = stream.get_ref().1;
         let version = session
@@ -155,11 +188,12 @@ impl Link {
             return tls_error::after_handshake(error);
         }
         let (kind, text) = match error.kind() {
-            // From rustls alone: TCP reports an end as a read of 0 bytes.
+            io::ErrorKind::InvalidData => (ErrorKind::Protocol, error.to_string()),
+            // From TLS and WebSocket alone: TCP reports an end as a read of 0 bytes.
             io::ErrorKind::UnexpectedEof => (
                 ErrorKind::ClosedByPeer,
-                "the peer closed the connection without the TLS close_notify: what it sent last \
-                 may be missing"
+                "the peer closed the connection without a goodbye (TLS close_notify, WebSocket \
+                 close): what it sent last may be missing"
                     .to_owned(),
             ),
             io::ErrorKind::ConnectionReset

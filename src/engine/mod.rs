@@ -1,24 +1,41 @@
 //! The part that does: threads, sockets, TLS and the clock. It decides nothing.
 
 mod blocking;
+mod budgets;
 pub(crate) mod clock;
 pub(crate) mod dial;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
+pub(crate) mod expiry;
 pub(crate) mod hub;
 pub(crate) mod link;
 pub(crate) mod mailbox;
+mod pem;
+mod proxy;
+pub(crate) mod registrar;
 pub(crate) mod roots;
 pub(crate) mod runtime;
 pub(crate) mod tls;
 mod tls_error;
 mod trace;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests_client;
 #[cfg(test)]
 mod tests_dial;
 #[cfg(test)]
 mod tests_link;
 #[cfg(test)]
+mod tests_matrix;
+#[cfg(test)]
+mod tests_registrar;
+#[cfg(test)]
 mod tests_tls;
+#[cfg(test)]
+mod tests_way;
+#[cfg(all(test, feature = "websocket"))]
+mod tests_websocket;

@@ -19,7 +19,8 @@ use tokio_rustls::server::TlsStream;
 use super::dial::{Target, dial};
 use super::link::Link;
 use crate::error::{Error, Stage};
-use crate::proto::endpoint::Trust;
+use crate::proto::trust::{TlsOptions, Trust};
+use crate::proto::way::Way;
 
 /// Runs a test that must end within ten seconds.
 pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
@@ -162,12 +163,21 @@ pub(super) async fn answer_with(bytes: &'static [u8]) -> SocketAddr {
     address
 }
 
+pub(super) fn trusting(trust: Trust) -> TlsOptions {
+    TlsOptions {
+        trust: vec![trust],
+        ..TlsOptions::default()
+    }
+}
+
 pub(super) fn target(address: SocketAddr, trust: Trust) -> Target {
     Target {
         host: address.ip().to_string(),
         port: address.port(),
         server_name: None,
-        trust,
+        tls: trusting(trust),
+        way: Way::default(),
+        max_packet_len: 0,
         plaintext: false,
         connect_timeout: Duration::from_secs(5),
         user_timeout: None,
@@ -183,13 +193,13 @@ pub(super) fn named(address: SocketAddr, trust: Trust, name: &str) -> Target {
 }
 
 pub(super) async fn connect(target: &Target) -> Result<Link, Error> {
-    dial(target, &mut |_| ()).await
+    dial(target, &mut |_: Stage| ()).await
 }
 
 /// The stages of a dial in order, and how it ended.
 pub(super) async fn stages(target: &Target) -> (Vec<Stage>, Result<Link, Error>) {
     let mut stages = Vec::new();
-    let result = dial(target, &mut |stage| stages.push(stage)).await;
+    let result = dial(target, &mut |stage: Stage| stages.push(stage)).await;
     (stages, result)
 }
 

@@ -10,7 +10,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::dial::{Target, alternate, connect_any, dial, share};
 use super::testing::{Ca, connect, echo, listen, run, stages, target};
 use crate::error::{ErrorKind, Stage};
-use crate::proto::endpoint::{Endpoint, Trust};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::trust::Trust;
 
 const REFUSED: i32 = Errno::ECONNREFUSED as i32;
 
@@ -248,14 +249,14 @@ fn an_unusable_tls_setting_never_touches_the_network() {
 fn a_target_is_what_the_endpoint_says() {
     let mut endpoint = Endpoint::host("192.0.2.1", 8883).unwrap();
     endpoint.set_server_name("a.example").unwrap();
-    endpoint.set_trust(Trust::File("ca.pem".into()));
+    endpoint.tls_mut().trust = vec![Trust::File("ca.pem".into())];
     endpoint
         .set_connect_timeout(Duration::from_secs(3))
         .unwrap();
     let target = Target::new("192.0.2.1".to_owned(), &endpoint);
     assert_eq!((target.host.as_str(), target.port), ("192.0.2.1", 8883));
     assert_eq!(target.server_name.as_deref(), Some("a.example"));
-    assert_eq!(target.trust, Trust::File("ca.pem".into()));
+    assert_eq!(target.tls.trust, [Trust::File("ca.pem".into())]);
     assert_eq!(target.connect_timeout, Duration::from_secs(3));
     assert!(!target.plaintext);
     endpoint.set_dangerous_plaintext();

@@ -14,7 +14,7 @@ use super::dial::Target;
 use super::link::Link;
 use super::testing::{Ca, connect, listen, pair, provider, run, target};
 use crate::error::{ErrorKind, Stage};
-use crate::proto::endpoint::Trust;
+use crate::proto::trust::Trust;
 
 /// A client without TLS and the server's end.
 async fn plain_pair() -> (Link, TcpStream) {

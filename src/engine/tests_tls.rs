@@ -10,12 +10,18 @@ use rustls::{ALL_VERSIONS, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use super::roots;
-use super::testing::{Ca, TempFile, answer_with, connect, echo, listen, named, run, target};
-use super::tls::{Configs, check_pem, client_config};
+use super::testing::{
+    Ca, TempFile, answer_with, connect, echo, listen, named, run, target, trusting,
+};
+use super::tls::{Configs, Material, Settings, check_pem, settings};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::proto::endpoint::Trust;
+use crate::proto::trust::{TlsVersions, Trust};
 
 const NAME: &str = "pk.iot-as-mqtt.cn-shanghai.aliyuncs.com";
+
+fn client_config(trust: &Trust) -> Result<Arc<Settings>, Error> {
+    settings(&trusting(trust.clone()))
+}
 
 async fn refusal(config: ServerConfig, trust: Trust) -> Error {
     let address = echo(config).await;
@@ -296,7 +302,15 @@ fn one_configuration_serves_all_who_trust_the_same() {
 #[test]
 fn configurations_are_kept_but_not_without_limit() {
     let configs = Configs::new();
-    let get = |pem: &str| Arc::downgrade(&configs.get(pem.as_bytes(), "test").unwrap());
+    let get = |pem: &str| {
+        let material = Material {
+            roots: vec![(pem.as_bytes().into(), "test".to_owned())],
+            pins: &[],
+            versions: TlsVersions::Both,
+            client: None,
+        };
+        Arc::downgrade(&configs.get(&material).unwrap())
+    };
     let pem = Ca::new("kept").pem();
     let (used, unused) = (get(&pem), get(&format!("{pem}\n")));
     for number in 0..63 {

@@ -1,54 +1,59 @@
-//! TLS settings: which roots are trusted, and one shared configuration for each set of them.
+//! TLS settings: one shared configuration for each set of roots, pins, versions and client
+//! certificate.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
-use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme, SupportedProtocolVersion,
+};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use super::dial::out_of_resources;
-use super::roots;
-use crate::error::{Error, ErrorKind, Stage};
-use crate::log::{Level, log};
-use crate::proto::endpoint::Trust;
+use super::expiry::Anchor;
+use super::pem::{private_key, read_file, read_secret_file, root_store, shown_path, unusable};
+use super::{clock, roots};
+use crate::error::Error;
+use crate::proto::certificate::Certificate;
+use crate::proto::trust::{ClientCertificate, TlsOptions, TlsVersions, Trust};
 
-/// TLS sessions remembered for each set of roots, shared by all clients that use it.
+/// TLS sessions remembered for each configuration, shared by all clients that use it.
 const SESSIONS: usize = 256;
 
-/// Sets of roots whose configuration is kept between connections. Nearly every process has one.
+/// Configurations that are kept between connections. Nearly every process has one.
 const CONFIGS: usize = 64;
-
-/// The largest CA data taken. The bundle of a whole Linux distribution has a quarter of this.
-const PEM_MAX: usize = 1024 * 1024;
 
 type Fingerprint = [u8; 32];
 
 static SHARED: Configs = Configs::new();
 
-/// The configuration for `trust`.
+/// A configuration, and what is known of its roots.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) anchors: Vec<Anchor>,
+}
+
+/// The settings for `options`.
 ///
-/// The same certificates give the same configuration, whoever asks and whether they come from
-/// memory or from a file: the sessions in it survive reconnects, and ten thousand clients share
-/// one. A file is read at each call, which blocks; new content takes effect at once.
+/// The same content gives the same configuration, whoever asks and whether it comes from memory or
+/// from files: the sessions in it survive reconnects, and ten thousand clients share one. Files are
+/// read at each call, which blocks; new content takes effect at once.
 ///
 /// # Errors
 ///
-/// `TlsConfig` if the file cannot be read or the certificates cannot be used. Nothing falls back to
-/// other roots or to plain text.
-pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, Error> {
-    match trust {
-        Trust::BuiltIn => SHARED.get(roots::PEM, "the built-in CA data"),
-        Trust::Pem(pem) => SHARED.get(pem, CA_DATA),
-        Trust::File(path) => {
-            SHARED.get(&read_file(path)?, &format!("CA file {}", shown_path(path)))
-        }
-    }
+/// `TlsConfig` if a file cannot be read or something cannot be used. Nothing falls back to other
+/// roots or to plain text.
+pub(crate) fn settings(options: &TlsOptions) -> Result<Arc<Settings>, Error> {
+    SHARED.get(&Material::read(options)?)
 }
 
 /// Counts the certificates in `pem` that can serve as roots.
@@ -56,166 +61,279 @@ pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, Error> {
 /// # Errors
 ///
 /// `TlsConfig`, with a text that says what is wrong, if there is none or the data is damaged.
-pub(crate) fn check_pem(pem: &[u8]) -> Result<usize, Error> {
+#[cfg(test)]
+pub(super) fn check_pem(pem: &[u8]) -> Result<usize, Error> {
     root_store(pem, CA_DATA).map(|store| store.len())
 }
 
 /// What messages call certificates that came from memory.
 const CA_DATA: &str = "the CA data";
 
-/// Configurations by the content they were built from, the latest used first.
-pub(super) struct Configs(Mutex<Vec<(Fingerprint, Arc<ClientConfig>)>>);
+/// Where systems keep the roots of all their programs, the first that is there counts.
+const SYSTEM_BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine, OpenWrt, Yocto
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora
+    "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, older
+    "/etc/ssl/ca-bundle.pem",             // openSUSE
+    "/etc/ssl/cert.pem",                  // BSD, macOS
+    "/usr/local/share/certs/ca-root-nss.crt", // FreeBSD
+];
+
+/// Everything that a configuration is made of, as bytes.
+pub(super) struct Material<'a> {
+    /// PEM, and what messages call it.
+    pub(super) roots: Vec<(Cow<'a, [u8]>, String)>,
+    pub(super) pins: &'a [[u8; 32]],
+    pub(super) versions: TlsVersions,
+    /// Certificate chain and key as PEM, each with what messages call it.
+    pub(super) client: Option<ClientMaterial>,
+}
+
+pub(super) struct ClientMaterial {
+    certificate: (Vec<u8>, String),
+    key: (Zeroizing<Vec<u8>>, String),
+}
+
+impl<'a> Material<'a> {
+    fn read(options: &'a TlsOptions) -> Result<Self, Error> {
+        let roots = options.trust.iter().map(|trust| match trust {
+            Trust::BuiltIn => Ok((roots::PEM.into(), "the built-in CA data".to_owned())),
+            Trust::Pem(pem) => Ok((pem.as_ref().into(), CA_DATA.to_owned())),
+            Trust::File(path) => read_named("CA file", path),
+            Trust::System => read_named("CA file", &system_bundle()?),
+        });
+        Ok(Self {
+            roots: roots.collect::<Result<_, Error>>()?,
+            pins: &options.pins,
+            versions: options.versions,
+            client: match &options.client {
+                None => None,
+                Some(ClientCertificate::Pem { certificate, key }) => Some(ClientMaterial {
+                    certificate: (certificate.to_vec(), "the client certificate".to_owned()),
+                    key: (Zeroizing::clone(key), "the client's key".to_owned()),
+                }),
+                Some(ClientCertificate::Files { certificate, key }) => Some(ClientMaterial {
+                    certificate: (
+                        read_file("certificate file", certificate)?,
+                        format!("certificate file {}", shown_path(certificate)),
+                    ),
+                    key: (
+                        read_secret_file("key file", key)?,
+                        format!("key file {}", shown_path(key)),
+                    ),
+                }),
+            },
+        })
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let mut digest = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            digest.update((bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+        };
+        add(&[self.versions as u8, self.client.is_some().into()]);
+        if let Some(client) = &self.client {
+            add(&client.certificate.0);
+            add(&client.key.0);
+        }
+        add(self.pins.as_flattened());
+        for (pem, _) in &self.roots {
+            add(pem);
+        }
+        digest.finalize().into()
+    }
+}
+
+fn read_named(what: &str, path: &Path) -> Result<(Cow<'static, [u8]>, String), Error> {
+    let pem = read_file(what, path)?;
+    Ok((pem.into(), format!("{what} {}", shown_path(path))))
+}
+
+fn system_bundle() -> Result<PathBuf, Error> {
+    let mut bundles = SYSTEM_BUNDLES.iter().map(PathBuf::from);
+    bundles.find(|path| path.exists()).ok_or_else(|| {
+        unusable(format!(
+            "the system has no roots where they usually are: {}",
+            SYSTEM_BUNDLES.join(", ")
+        ))
+    })
+}
+
+/// Settings by the content they were built from, the latest used first.
+pub(super) struct Configs(Mutex<Vec<(Fingerprint, Arc<Settings>)>>);
 
 impl Configs {
     pub(super) const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// `name` is what messages call `pem`.
-    pub(super) fn get(&self, pem: &[u8], name: &str) -> Result<Arc<ClientConfig>, Error> {
-        let fingerprint: Fingerprint = Sha256::digest(pem).into();
-        if let Some(config) = self.recall(&fingerprint) {
-            return Ok(config);
+    pub(super) fn get(&self, material: &Material<'_>) -> Result<Arc<Settings>, Error> {
+        let fingerprint = material.fingerprint();
+        if let Some(settings) = self.recall(&fingerprint) {
+            return Ok(settings);
         }
-        let config = build(root_store(pem, name)?)?;
+        let settings = Arc::new(build(material)?);
         let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have been quicker; its sessions are as good.
         if let Some((_, earlier)) = built.iter().find(|(known, _)| *known == fingerprint) {
             return Ok(Arc::clone(earlier));
         }
         built.truncate(CONFIGS - 1);
-        built.insert(0, (fingerprint, Arc::clone(&config)));
-        Ok(config)
+        built.insert(0, (fingerprint, Arc::clone(&settings)));
+        Ok(settings)
     }
 
-    fn recall(&self, fingerprint: &Fingerprint) -> Option<Arc<ClientConfig>> {
+    fn recall(&self, fingerprint: &Fingerprint) -> Option<Arc<Settings>> {
         let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = built.iter().position(|(known, _)| known == fingerprint)?;
         built.get_mut(..=at)?.rotate_right(1);
-        built.first().map(|(_, config)| Arc::clone(config))
+        built.first().map(|(_, settings)| Arc::clone(settings))
     }
 }
 
-fn build(store: RootCertStore) -> Result<Arc<ClientConfig>, Error> {
+fn build(material: &Material<'_>) -> Result<Settings, Error> {
+    let mut store = RootCertStore::empty();
+    let mut anchors = Vec::new();
+    for (pem, name) in &material.roots {
+        store.extend(root_store(pem, name)?.roots);
+        anchors.extend(Anchor::all_in(pem));
+    }
     // Named, because the default provider is a process-wide setting that belongs to the application.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(|error| unusable(format!("TLS 1.2 and 1.3 are not available: {error}")))?
-        .with_root_certificates(store)
-        .with_no_client_auth();
+    let versions: &[&SupportedProtocolVersion] = match material.versions {
+        TlsVersions::Both => &[&TLS13, &TLS12],
+        TlsVersions::Only12 => &[&TLS12],
+        TlsVersions::Only13 => &[&TLS13],
+    };
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+            .build()
+            .map_err(|error| unusable(format!("the roots cannot be used: {error}")))?;
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(DeviceClock))
+        .with_protocol_versions(versions)
+        .map_err(|error| unusable(format!("TLS 1.2 and 1.3 are not available: {error}")))?;
+    let builder = if material.pins.is_empty() {
+        builder.with_webpki_verifier(verifier)
+    } else {
+        // Adds to the verification and takes nothing away.
+        let (inner, pins) = (verifier, material.pins.to_vec());
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned { inner, pins }))
+    };
+    let mut config = match &material.client {
+        None => builder.with_no_client_auth(),
+        Some(ClientMaterial { certificate, key }) => {
+            let chain = super::pem::certificates(&certificate.0, &certificate.1)?;
+            let private = private_key(&key.0, &key.1)?;
+            builder
+                .with_client_auth_cert(chain, private)
+                .map_err(|error| client_unusable(&error, &certificate.1, &key.1))?
+        }
+    };
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
-    Ok(Arc::new(config))
-}
-
-fn root_store(pem: &[u8], name: &str) -> Result<RootCertStore, Error> {
-    check_shape(pem).map_err(|problem| unusable(format!("{name} {problem}")))?;
-    let mut store = RootCertStore::empty();
-    let mut number = 0;
-    let mut refused = None;
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        let (kind, der) = section.map_err(|error| damaged(name, number + 1, &error))?;
-        if kind != SectionKind::Certificate {
-            continue;
-        }
-        number += 1;
-        if let Err(error) = store.add(CertificateDer::from(der)) {
-            log(
-                Level::Warn,
-                "tls",
-                format_args!("{name}: certificate {number} is not used: {error}"),
-            );
-            refused.get_or_insert((number, error));
-        }
-    }
-    match refused {
-        Some((number, error)) if store.is_empty() => Err(unusable(format!(
-            "{name}: certificate {number} is not an X.509 certificate: {error}"
-        ))),
-        _ if store.is_empty() => Err(unusable(format!("{name} {NO_CERTIFICATE}"))),
-        _ => Ok(store),
-    }
-}
-
-const NO_CERTIFICATE: &str = "has no certificate: no line says -----BEGIN CERTIFICATE-----";
-
-/// Tells apart what people give instead of PEM certificates. The error completes "the CA data …".
-fn check_shape(pem: &[u8]) -> Result<(), String> {
-    if pem.iter().all(u8::is_ascii_whitespace) {
-        return Err("is empty".to_owned());
-    }
-    if pem.len() > PEM_MAX {
-        return Err(format!("is larger than the {PEM_MAX} bytes that are taken"));
-    }
-    // Every certificate in DER is a sequence with a two-byte length.
-    if pem.starts_with(&[0x30, 0x82]) {
-        return Err("is in DER form: PEM is needed (openssl x509 -inform der converts)".to_owned());
-    }
-    let text = String::from_utf8_lossy(pem);
-    let labels: Vec<&str> = text.lines().filter_map(label).collect();
-    if labels.contains(&"CERTIFICATE") {
-        return Ok(());
-    }
-    Err(match labels.first() {
-        Some(label) if label.ends_with("PRIVATE KEY") => {
-            format!("is a private key ({label}), not a certificate")
-        }
-        Some(label) => format!("is a {label}, not a CERTIFICATE"),
-        None => NO_CERTIFICATE.to_owned(),
+    Ok(Settings {
+        config: Arc::new(config),
+        anchors,
     })
 }
 
-/// The label of a PEM block that begins on `line`.
-fn label(line: &str) -> Option<&str> {
-    line.trim_end()
-        .strip_prefix("-----BEGIN ")?
-        .strip_suffix("-----")
-}
-
-fn damaged(name: &str, number: usize, error: &pem::Error) -> Error {
+fn client_unusable(error: &rustls::Error, certificate: &str, key: &str) -> Error {
     let problem = match error {
-        pem::Error::Base64Decode(_) => "is damaged: it is not valid base64".to_owned(),
-        pem::Error::MissingSectionEnd { .. } => {
-            "is cut off: its -----END CERTIFICATE----- line is missing".to_owned()
+        rustls::Error::InconsistentKeys(_) => {
+            format!("{key} does not belong to {certificate}")
         }
-        other => format!("is damaged: {other}"),
+        rustls::Error::General(_) => {
+            format!(
+                "{key} cannot be used: it is damaged, or neither RSA, ECDSA P-256 or P-384 nor Ed25519"
+            )
+        }
+        error => format!("{certificate} and {key} cannot be used: {error}"),
     };
-    unusable(format!("{name}: certificate {number} {problem}"))
+    unusable(problem)
 }
 
-/// Most of a path that a message repeats, in characters.
-const PATH_SHOWN: usize = 200;
+/// The date by which certificates are judged.
+#[derive(Debug)]
+struct DeviceClock;
 
-/// The path for a message: on one line, without control characters, and not without end.
-pub(super) fn shown_path(path: &Path) -> String {
-    let text = path.display().to_string();
-    let mut shown: String = text.escape_debug().take(PATH_SHOWN).collect();
-    if text.len() > PATH_SHOWN {
-        shown.push_str(&format!("… ({} bytes)", text.len()));
+impl TimeProvider for DeviceClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let time = clock::wall_clock().duration_since(UNIX_EPOCH).ok()?;
+        Some(UnixTime::since_unix_epoch(time))
     }
-    shown
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut content = Vec::new();
-    File::open(path)
-        .and_then(|file| {
-            // One byte more than is taken, so that the check of the size sees it.
-            file.take(PEM_MAX as u64 + 1).read_to_end(&mut content)
-        })
-        .map_err(|error| {
-            let problem = format!("cannot read CA file {}: {error}", shown_path(path));
-            let failure = if out_of_resources(&error) {
-                // Nothing is wrong with the file.
-                Error::new(ErrorKind::NoResources, Stage::Tls, problem)
-            } else {
-                unusable(problem)
-            };
-            failure.with_os_error(error.raw_os_error())
-        })?;
-    Ok(content)
+/// Verifies as usual, and then looks whether the key is one that was pinned.
+#[derive(Debug)]
+struct Pinned {
+    inner: Arc<WebPkiServerVerifier>,
+    pins: Vec<[u8; 32]>,
 }
 
-fn unusable(problem: impl Into<String>) -> Error {
-    Error::new(ErrorKind::TlsConfig, Stage::Tls, problem)
+/// The server's key is none of those that were pinned.
+#[derive(Clone, Debug)]
+pub(super) struct NotPinned(String);
+
+impl std::fmt::Display for NotPinned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the server's key is not one that was pinned: its SHA-256 is {}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for NotPinned {}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
+        let key = Certificate::parse(end_entity)
+            .ok_or(CertificateError::BadEncoding)?
+            .public_key;
+        let found: [u8; 32] = Sha256::digest(key).into();
+        if self.pins.contains(&found) {
+            return Ok(verified);
+        }
+        let error = NotPinned(hex::encode(found));
+        Err(CertificateError::Other(OtherError(Arc::new(error))).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }

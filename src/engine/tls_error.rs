@@ -1,18 +1,16 @@
 //! What a TLS failure means, in words that name the cause and the remedy.
 
 use std::io;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError, PeerIncompatible};
 
 use super::clock;
-use super::tls::shown_path;
+use super::pem::shown_path;
+use super::tls::NotPinned;
 use crate::error::{Error, ErrorKind, Stage};
-use crate::proto::endpoint::Trust;
-
-/// 2020-01-01. A device that believes to live before it has not set its clock.
-const NO_EARLIER: Duration = Duration::from_secs(1_577_836_800);
+use crate::proto::trust::{TlsOptions, TlsVersions, Trust};
 
 /// The rustls error inside an IO error, if there is one.
 pub(super) fn inner(error: &io::Error) -> Option<&rustls::Error> {
@@ -20,9 +18,9 @@ pub(super) fn inner(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 /// Why the handshake with a server, whose certificate had to be good for `name`, failed.
-pub(super) fn in_handshake(error: &io::Error, name: &str, trust: &Trust) -> Error {
+pub(super) fn in_handshake(error: &io::Error, name: &str, options: &TlsOptions) -> Error {
     if let Some(error) = inner(error) {
-        return from_rustls(error, name, trust).with_tls_detail(error);
+        return from_rustls(error, name, options).with_tls_detail(error);
     }
     let (kind, text) = match error.kind() {
         io::ErrorKind::UnexpectedEof => (
@@ -53,10 +51,12 @@ pub(super) fn after_handshake(error: &rustls::Error) -> Error {
     failure.with_tls_detail(error)
 }
 
-fn from_rustls(error: &rustls::Error, name: &str, trust: &Trust) -> Error {
+fn from_rustls(error: &rustls::Error, name: &str, options: &TlsOptions) -> Error {
     use rustls::Error as Tls;
     match error {
-        Tls::InvalidCertificate(problem) => certificate(certificate_text(problem, name, trust)),
+        Tls::InvalidCertificate(problem) => {
+            certificate(certificate_text(problem, name, &options.trust))
+        }
         Tls::NoCertificatesPresented => certificate("the server has shown no certificate"),
         Tls::FailedToGetCurrentTime => certificate(
             "this device's clock is before 1970, so that no certificate can be judged: set the \
@@ -70,7 +70,10 @@ fn from_rustls(error: &rustls::Error, name: &str, trust: &Trust) -> Error {
         Tls::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => handshake(OLD_VERSION),
+        ) => handshake(no_version(options.versions)),
+        Tls::AlertReceived(AlertDescription::ProtocolVersion) => {
+            handshake(no_version(options.versions))
+        }
         Tls::AlertReceived(alert) => handshake(alert_text(*alert)),
         Tls::FailedToGetRandomBytes => Error::new(
             ErrorKind::NoResources,
@@ -78,6 +81,14 @@ fn from_rustls(error: &rustls::Error, name: &str, trust: &Trust) -> Error {
             "the system has no random bytes to give",
         ),
         error => handshake(format!("the handshake failed: {error}")),
+    }
+}
+
+fn no_version(versions: TlsVersions) -> &'static str {
+    match versions {
+        TlsVersions::Both => OLD_VERSION,
+        TlsVersions::Only12 => "the server does not speak TLS 1.2, the only version allowed here",
+        TlsVersions::Only13 => "the server does not speak TLS 1.3, the only version allowed here",
     }
 }
 
@@ -106,7 +117,7 @@ fn alert_text(alert: AlertDescription) -> String {
     }
 }
 
-fn certificate_text(problem: &CertificateError, name: &str, trust: &Trust) -> String {
+fn certificate_text(problem: &CertificateError, name: &str, trust: &[Trust]) -> String {
     match problem {
         CertificateError::ExpiredContext { time, not_after } => format!(
             "the server's certificate expired on {}: {}",
@@ -147,6 +158,7 @@ fn certificate_text(problem: &CertificateError, name: &str, trust: &Trust) -> St
              the root given is an older one of the same name, or the certificate is forged"
                 .to_owned()
         }
+        CertificateError::Other(OtherError(other)) if other.is::<NotPinned>() => other.to_string(),
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
             "the server shows a CA certificate as its own: it needs one issued for a server"
                 .to_owned()
@@ -155,25 +167,26 @@ fn certificate_text(problem: &CertificateError, name: &str, trust: &Trust) -> St
     }
 }
 
-fn unknown_issuer(trust: &Trust) -> String {
-    match trust {
-        Trust::BuiltIn => {
-            "the server's certificate does not lead to a root built in (the platform signs port \
-             8883 with its own root, 1883 and 443 with GlobalSign's): a private platform's CA is \
-             given with aliot_endpoint_set_ca_pem"
-                .to_owned()
-        }
-        Trust::Pem(_) => {
-            "the server's certificate does not lead to a CA given with aliot_endpoint_set_ca_pem, \
-             or an intermediate certificate is missing"
-                .to_owned()
-        }
-        Trust::File(path) => format!(
-            "the server's certificate does not lead to a CA in {}, or an intermediate certificate \
-             is missing",
-            shown_path(path)
-        ),
+fn unknown_issuer(trust: &[Trust]) -> String {
+    if trust == [Trust::BuiltIn] {
+        return "the server's certificate does not lead to a root built in (the platform signs port \
+                8883 with its own root, 1883 and 443 with GlobalSign's): a private platform's CA is \
+                given with aliot_endpoint_set_ca_pem"
+            .to_owned();
     }
+    let sources: Vec<String> = trust
+        .iter()
+        .map(|source| match source {
+            Trust::BuiltIn => "a root built in".to_owned(),
+            Trust::Pem(_) => "a CA given with aliot_endpoint_set_ca_pem".to_owned(),
+            Trust::File(path) => format!("a CA in {}", shown_path(path)),
+            Trust::System => "a root of the system".to_owned(),
+        })
+        .collect();
+    format!(
+        "the server's certificate does not lead to {}, or an intermediate certificate is missing",
+        sources.join(" or ")
+    )
 }
 
 /// A few of the names, without what rustls writes around them: `DnsName("a.example")`,
@@ -194,8 +207,31 @@ fn presented_names(presented: &[String]) -> String {
     names.join(", ")
 }
 
+/// Whether the device's clock can be right at all. Without a date no certificate can be judged.
+///
+/// # Errors
+///
+/// `TlsCertificate` says what the clock says, and before what it cannot be.
+pub(super) fn check_clock() -> Result<(), Error> {
+    let (now, floor) = (wall(), clock::floor());
+    if now.as_secs() >= floor.as_secs() {
+        return Ok(());
+    }
+    Err(certificate(format!(
+        "this device's clock says {}, which is wrong: it is not before {}. No certificate can be \
+         judged: set the clock, or give the library a better one with aliot_clock_set_callback",
+        date(now),
+        date_text(floor.as_secs())
+    )))
+}
+
+/// The date in seconds since 1970, as certificates are judged by.
+pub(super) fn now_s() -> u64 {
+    wall().as_secs()
+}
+
 fn clock_says(time: UnixTime) -> String {
-    let wrong = if time.as_secs() < NO_EARLIER.as_secs() {
+    let wrong = if time.as_secs() < clock::floor().as_secs() {
         ", which is wrong: set the clock"
     } else {
         ""
@@ -251,6 +287,8 @@ fn handshake(text: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -273,7 +311,7 @@ mod tests {
             time: UnixTime::since_unix_epoch(Duration::from_secs(86_400)),
             not_before: UnixTime::since_unix_epoch(Duration::from_secs(1_700_000_000)),
         };
-        let text = certificate_text(&problem, "a.example", &Trust::BuiltIn);
+        let text = certificate_text(&problem, "a.example", &[Trust::BuiltIn]);
         assert!(
             text.contains("1970-01-02 00:00:00 UTC, which is wrong"),
             "{text}"

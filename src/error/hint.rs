@@ -87,6 +87,18 @@ fn of_kind(kind: ErrorKind) -> Option<&'static str> {
             "dynamic registration must be enabled for the product, and a device that has been \
              activated registers only once"
         }
+        ErrorKind::RegistrationUnanswered | ErrorKind::RegistrationNotStored => {
+            "until its first connect a device may register again, and the last answer counts; \
+             after it the console must reset it first"
+        }
+        ErrorKind::Proxy => {
+            "the proxy must allow connections to the platform's host and port, and know the user \
+             name and password given"
+        }
+        ErrorKind::FileExposed => {
+            "chmod 600 mends the file; if others could read it, the secret should be replaced"
+        }
+        ErrorKind::FileAccess => "check the folder's owner, its permissions and the space left",
         ErrorKind::NoResources => {
             "the process is at its limit of threads, descriptors or memory: see ulimit -u, -n, -v"
         }
@@ -101,7 +113,9 @@ fn of_kind(kind: ErrorKind) -> Option<&'static str> {
         | ErrorKind::Closing
         | ErrorKind::ClosedByPeer
         | ErrorKind::Protocol
-        | ErrorKind::RegistrationMalformed => return None,
+        | ErrorKind::RegistrationMalformed
+        | ErrorKind::FileNotFound
+        | ErrorKind::FileDamaged => return None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Callbacks of a client: from the handlers of the safe API to functions of C.
 
 use std::ffi::c_void;
-use std::ptr::without_provenance_mut;
+use std::ptr::{null, without_provenance_mut};
 
 use super::callback::UserData;
 use super::client::CLIENTS;
@@ -11,6 +11,7 @@ use super::events::{
 };
 use super::failure::code_of;
 use super::guard::guard;
+use super::identity::lend_for_call;
 use super::result::aliot_result;
 use super::text::CText;
 use super::types::{aliot_client, aliot_qos, aliot_stage};
@@ -44,10 +45,18 @@ pub unsafe extern "C" fn aliot_client_set_event_callback(
                 let userdata = unsafe { UserData::new(userdata, release) };
                 let (client, mut texts) = (client.addr(), Texts::default());
                 Box::new(move |event: &Event| {
-                    let event = event_for_c(event, &mut texts);
+                    let mut for_c = event_for_c(event, &mut texts);
                     let client = without_provenance_mut(client);
-                    // SAFETY: the callback's contract; the event lives until it returns.
-                    unsafe { on_event(client, &raw const event, userdata.as_ptr()) }
+                    let mut call = |identity| {
+                        for_c.identity = identity;
+                        // SAFETY: the callback's contract; the event lives until it returns.
+                        unsafe { on_event(client, &raw const for_c, userdata.as_ptr()) }
+                    };
+                    match &event.identity {
+                        // Nothing is delivered only if there are no handles left.
+                        Some(identity) => drop(lend_for_call(identity, call)),
+                        None => call(null()),
+                    }
                 })
             }
         });
@@ -166,6 +175,8 @@ fn event_for_c(event: &Event, texts: &mut Texts) -> aliot_event {
             EventKind::TakenOver => aliot_event_kind::TakenOver,
             EventKind::MessagesDropped => aliot_event_kind::MessagesDropped,
             EventKind::SubscriptionLost => aliot_event_kind::SubscriptionLost,
+            EventKind::CertificateExpiresSoon => aliot_event_kind::CertificateExpiresSoon,
+            EventKind::IdentityReceived => aliot_event_kind::IdentityReceived,
         },
         reason: error.map_or(aliot_result::Ok, |error| code_of(error.kind())),
         text: texts.text.set(&event.text),
@@ -181,6 +192,8 @@ fn event_for_c(event: &Event, texts: &mut Texts) -> aliot_event {
             let detail = error.and_then(Error::tls_detail);
             texts.tls_detail.set(detail.unwrap_or(""))
         },
+        identity: null(),
+        certificate_ends_s: event.certificate_ends.unwrap_or(0),
     }
 }
 

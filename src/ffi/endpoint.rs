@@ -1,14 +1,13 @@
 //! Endpoint: where the platform is.
 
-use std::ffi::{c_char, c_void};
-use std::path::Path;
+use std::ffi::c_char;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::failure::Failure;
 use super::guard::{guard, guard_or};
 use super::handle::Registry;
-use super::ptr::{Out, bytes_arg, str_arg};
+use super::ptr::{Out, str_arg};
 use super::result::aliot_result;
 use super::types::aliot_endpoint;
 use crate::{Endpoint, Error};
@@ -60,6 +59,30 @@ pub unsafe extern "C" fn aliot_endpoint_create_for_instance(
         // SAFETY: the contract of this function.
         let instance_id = unsafe { str_arg("instance_id", instance_id) }?;
         create(out, Endpoint::instance(instance_id))
+    })
+}
+
+/// The host for devices with an X.509 certificate in a region, on port 1883. The platform has it in
+/// "cn-shanghai" alone.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_ARGUMENT if `region_id` cannot be part of a host name.
+///
+/// # Safety
+///
+/// `region_id` must be NULL or NUL-terminated, `endpoint_out` NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_endpoint_create_for_x509(
+    region_id: *const c_char,
+    endpoint_out: *mut *mut aliot_endpoint,
+) -> aliot_result {
+    guard(|| {
+        // SAFETY: the contract of this function.
+        let out = unsafe { Out::required("endpoint_out", endpoint_out) }?;
+        // SAFETY: the contract of this function.
+        let region_id = unsafe { str_arg("region_id", region_id) }?;
+        create(out, Endpoint::x509(region_id))
     })
 }
 
@@ -135,56 +158,6 @@ pub unsafe extern "C" fn aliot_endpoint_set_server_name(
     })
 }
 
-/// Trusts the certificates in `pem` instead of the platform's roots, which are built in.
-///
-/// After a failure the endpoint is unusable until a TLS setting succeeds: an application that
-/// overlooks the result does not connect with roots it did not choose.
-///
-/// # Errors
-///
-/// ALIOT_RESULT_TLS_CONFIG says what is wrong with `pem`.
-///
-/// # Safety
-///
-/// `pem` must be NULL or point to `pem_len` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn aliot_endpoint_set_ca_pem(
-    endpoint: *mut aliot_endpoint,
-    pem: *const c_void,
-    pem_len: usize,
-) -> aliot_result {
-    change(endpoint, |endpoint| {
-        // SAFETY: the contract of this function.
-        let pem = unsafe { bytes_arg("pem", pem, pem_len) }?;
-        Ok(endpoint.set_ca_pem(pem)?)
-    })
-}
-
-/// Trusts the certificates in a PEM file instead of the platform's roots.
-///
-/// The file is read now, to report what is wrong with it, and again before each connect, so that
-/// roots can be replaced in the field. After a failure the endpoint is unusable until a TLS setting
-/// succeeds.
-///
-/// # Errors
-///
-/// ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
-///
-/// # Safety
-///
-/// `path` must be NULL or NUL-terminated.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn aliot_endpoint_set_ca_file(
-    endpoint: *mut aliot_endpoint,
-    path: *const c_char,
-) -> aliot_result {
-    change(endpoint, |endpoint| {
-        // SAFETY: the contract of this function.
-        let path = unsafe { str_arg("path", path) }?;
-        Ok(endpoint.set_ca_file(Path::new(path))?)
-    })
-}
-
 /// How long name lookup, TCP, TLS and CONNACK may take together: 1..60000, default 10000.
 ///
 /// # Errors
@@ -219,7 +192,7 @@ fn create(out: Out<*mut aliot_endpoint>, endpoint: Result<Endpoint, Error>) -> R
     Ok(())
 }
 
-fn change(
+pub(super) fn change(
     endpoint: *mut aliot_endpoint,
     body: impl FnOnce(&mut Endpoint) -> Result<(), Failure>,
 ) -> aliot_result {

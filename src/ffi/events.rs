@@ -5,7 +5,9 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::result::aliot_result;
-use super::types::{aliot_client, aliot_log_level, aliot_qos, aliot_stage, aliot_token};
+use super::types::{
+    aliot_client, aliot_identity, aliot_log_level, aliot_qos, aliot_stage, aliot_token,
+};
 
 /// What happened to the connection.
 ///
@@ -32,6 +34,12 @@ pub enum aliot_event_kind {
     MessagesDropped = 7,
     /// The platform refused to restore a subscription after a reconnect; text is its filter.
     SubscriptionLost = 8,
+    /// The server's certificate, or the root it leads to, ends within the time that
+    /// aliot_endpoint_set_expiry_warning_days says, or has ended; text tells which and when.
+    CertificateExpiresSoon = 9,
+    /// The platform has said which device the client certificate belongs to. The client keeps it
+    /// until it is destroyed; the application saves it for the next start.
+    IdentityReceived = 10,
 }
 
 /// An event of a client. The library allocates it and may append members: read it, never copy it by
@@ -64,6 +72,11 @@ pub struct aliot_event {
     pub hint: *const c_char,
     /// What the TLS implementation itself calls the failure, for support; never NULL.
     pub tls_detail: *const c_char,
+    /// IDENTITY_RECEIVED: who the device is, to be saved; the handle is good until the callback
+    /// returns. Else NULL.
+    pub identity: *const aliot_identity,
+    /// CERTIFICATE_EXPIRES_SOON: when it ends, in seconds since 1970; else 0.
+    pub certificate_ends_s: u64,
 }
 
 /// A message from the platform. The library allocates it and may append members: read it, never
@@ -96,6 +109,24 @@ pub struct aliot_completion {
     pub text: *const c_char,
     /// Subscriptions: what the platform granted, which may be less than was asked for.
     pub granted_qos: aliot_qos,
+    /// Where it failed; ALIOT_STAGE_NONE for ALIOT_RESULT_OK.
+    pub stage: aliot_stage,
+    /// What usually causes this and what mends it, in the platform's terms; never NULL, may be
+    /// empty.
+    pub hint: *const c_char,
+}
+
+/// The end of a registration. The library allocates it and may append members: read it, never copy
+/// it by value.
+#[repr(C)]
+pub struct aliot_registration_end {
+    /// ALIOT_RESULT_OK: the platform has given the device an identity.
+    pub result: aliot_result,
+    /// The result in words; never NULL, may be empty.
+    pub text: *const c_char,
+    /// ALIOT_RESULT_OK: the identity, to be stored; the handle is good until the callback returns.
+    /// Else NULL.
+    pub identity: *const aliot_identity,
     /// Where it failed; ALIOT_STAGE_NONE for ALIOT_RESULT_OK.
     pub stage: aliot_stage,
     /// What usually causes this and what mends it, in the platform's terms; never NULL, may be
@@ -143,6 +174,20 @@ pub type aliot_completion_cb = Option<
         userdata: *mut c_void,
     ),
 >;
+
+/// Puts an identity where it survives a loss of power; true if that succeeded. The handle is good
+/// until the callback returns.
+pub type aliot_store_cb =
+    Option<unsafe extern "C" fn(identity: *const aliot_identity, userdata: *mut c_void) -> bool>;
+
+/// Receives the end of a registration; true if it has stored the identity. What it returns after a
+/// failure means nothing.
+pub type aliot_registration_cb =
+    Option<unsafe extern "C" fn(end: *const aliot_registration_end, userdata: *mut c_void) -> bool>;
+
+/// Tells the date in seconds since 1970; 0 if it does not know. Runs on network threads, one at a
+/// time, and must return at once without calling the library.
+pub type aliot_clock_cb = Option<unsafe extern "C" fn(userdata: *mut c_void) -> u64>;
 
 /// Receives log records on the thread that logs, whichever that is, on several at once. The one
 /// callback that must not call the library.

@@ -158,6 +158,13 @@ pub(super) fn code_of(kind: ErrorKind) -> aliot_result {
         ErrorKind::InboxOverflow => aliot_result::InboxOverflow,
         ErrorKind::RegistrationRefused => aliot_result::RegistrationRefused,
         ErrorKind::RegistrationMalformed => aliot_result::RegistrationMalformed,
+        ErrorKind::RegistrationUnanswered => aliot_result::RegistrationUnanswered,
+        ErrorKind::RegistrationNotStored => aliot_result::RegistrationNotStored,
+        ErrorKind::Proxy => aliot_result::Proxy,
+        ErrorKind::FileNotFound => aliot_result::FileNotFound,
+        ErrorKind::FileAccess => aliot_result::FileAccess,
+        ErrorKind::FileExposed => aliot_result::FileExposed,
+        ErrorKind::FileDamaged => aliot_result::FileDamaged,
         ErrorKind::Internal => aliot_result::Internal,
         ErrorKind::NoResources => aliot_result::NoResources,
     }

@@ -109,6 +109,37 @@ pub unsafe extern "C" fn aliot_identity_create_with_token(
     })
 }
 
+/// Makes the identity of a device that proves itself by the client certificate of its endpoint, see
+/// aliot_endpoint_set_client_certificate_pem.
+///
+/// Both names are "" as long as they are not known. The platform then says them after the first
+/// connect: the event IDENTITY_RECEIVED brings the identity to be saved, and the client uses it
+/// from then on.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_ARGUMENT names the argument.
+///
+/// # Safety
+///
+/// The texts must be NULL or NUL-terminated, `identity_out` NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aliot_identity_create_with_certificate(
+    product_key: *const c_char,
+    device_name: *const c_char,
+    identity_out: *mut *mut aliot_identity,
+) -> aliot_result {
+    guard(|| {
+        // SAFETY: the contract of this function.
+        let out = unsafe { Out::required("identity_out", identity_out) }?;
+        // SAFETY: the contract of this function.
+        let product_key = unsafe { str_arg("product_key", product_key) }?;
+        // SAFETY: the contract of this function.
+        let device_name = unsafe { str_arg("device_name", device_name) }?;
+        create(out, Identity::with_certificate(product_key, device_name))
+    })
+}
+
 /// Makes an identity from the three fields of CONNECT, which are sent as they are.
 ///
 /// For private platforms and for credentials made elsewhere. Such an identity has neither product
@@ -158,13 +189,13 @@ pub extern "C" fn aliot_identity_has_token(identity: *const aliot_identity) -> b
     guard_or(false, || Ok(IDENTITIES.get(identity)?.identity.has_token()))
 }
 
-/// Product key; "" for a verbatim identity, NULL for a bad handle.
+/// Product key; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_identity_product_key(identity: *const aliot_identity) -> *const c_char {
     lend(identity, |object| &object.product_key)
 }
 
-/// Device name; "" for a verbatim identity, NULL for a bad handle.
+/// Device name; "" for a verbatim identity and as long as it is unknown, NULL for a bad handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_identity_device_name(identity: *const aliot_identity) -> *const c_char {
     lend(identity, |object| &object.device_name)
@@ -191,8 +222,24 @@ pub extern "C" fn aliot_identity_username(identity: *const aliot_identity) -> *c
 }
 
 fn create(out: Out<*mut aliot_identity>, identity: Result<Identity, Error>) -> Result<(), Failure> {
-    out.write(IDENTITIES.insert(Arc::new(IdentityObject::new(identity?)))?);
+    out.write(publish(identity?)?);
     Ok(())
+}
+
+/// Gives the identity a handle.
+pub(super) fn publish(identity: Identity) -> Result<*mut aliot_identity, Failure> {
+    IDENTITIES.insert(Arc::new(IdentityObject::new(identity)))
+}
+
+/// Gives the identity a handle for the time of a call.
+pub(super) fn lend_for_call<R>(
+    identity: &Identity,
+    call: impl FnOnce(*const aliot_identity) -> R,
+) -> Result<R, Failure> {
+    let handle = publish(identity.clone())?;
+    let result = call(handle);
+    drop(IDENTITIES.remove(handle));
+    Ok(result)
 }
 
 fn lend(

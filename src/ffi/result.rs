@@ -7,7 +7,8 @@ use crate::error::ErrorKind;
 /// Zero is success. A value keeps its meaning for ever; later versions may add values, so have a
 /// default branch.
 ///
-/// 1xx arguments, 2xx state, 3xx network, 4xx TLS, 5xx platform, 6xx registration, 9xx library.
+/// 1xx arguments, 2xx state, 3xx network, 4xx TLS, 5xx platform, 6xx registration, 7xx files, 9xx
+/// library.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum aliot_result {
@@ -47,6 +48,8 @@ pub enum aliot_result {
     ConnectTimeout = 303,
     /// The peer closed the connection in an orderly way.
     ClosedByPeer = 304,
+    /// The proxy refused to connect to the platform.
+    Proxy = 305,
     /// A TLS setting is unusable.
     TlsConfig = 401,
     /// The TLS handshake failed for a reason other than the certificate.
@@ -77,6 +80,18 @@ pub enum aliot_result {
     RegistrationRefused = 601,
     /// The platform's registration reply could not be understood.
     RegistrationMalformed = 602,
+    /// The platform has not answered the registration, which it may have carried out.
+    RegistrationUnanswered = 603,
+    /// The platform registered the device, and the application did not store the identity.
+    RegistrationNotStored = 604,
+    /// There is no such file.
+    FileNotFound = 701,
+    /// The system refused to read or write a file.
+    FileAccess = 702,
+    /// A file with a secret can be read or changed by others than its owner.
+    FileExposed = 703,
+    /// A file is not what it should be: cut off, changed, or of another kind.
+    FileDamaged = 704,
     /// A defect of the library. The text helps those who mend it.
     Internal = 901,
     /// The system is out of threads, descriptors or memory.
@@ -85,7 +100,7 @@ pub enum aliot_result {
 
 impl aliot_result {
     /// Every value, in order. A test compares it with the declaration above.
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 42] = [
         Self::Ok,
         Self::NullPointer,
         Self::InvalidArgument,
@@ -104,6 +119,7 @@ impl aliot_result {
         Self::Network,
         Self::ConnectTimeout,
         Self::ClosedByPeer,
+        Self::Proxy,
         Self::TlsConfig,
         Self::TlsHandshake,
         Self::TlsCertificate,
@@ -119,6 +135,12 @@ impl aliot_result {
         Self::InboxOverflow,
         Self::RegistrationRefused,
         Self::RegistrationMalformed,
+        Self::RegistrationUnanswered,
+        Self::RegistrationNotStored,
+        Self::FileNotFound,
+        Self::FileAccess,
+        Self::FileExposed,
+        Self::FileDamaged,
         Self::Internal,
         Self::NoResources,
     ];
@@ -215,6 +237,11 @@ impl aliot_result {
                 Some(ErrorKind::ClosedByPeer),
                 c"The peer closed the connection.",
             ),
+            Self::Proxy => (
+                c"ALIOT_RESULT_PROXY",
+                Some(ErrorKind::Proxy),
+                c"The proxy refused to connect to the platform.",
+            ),
             Self::TlsConfig => (
                 c"ALIOT_RESULT_TLS_CONFIG",
                 Some(ErrorKind::TlsConfig),
@@ -290,6 +317,36 @@ impl aliot_result {
                 Some(ErrorKind::RegistrationMalformed),
                 c"The registration reply could not be understood.",
             ),
+            Self::RegistrationUnanswered => (
+                c"ALIOT_RESULT_REGISTRATION_UNANSWERED",
+                Some(ErrorKind::RegistrationUnanswered),
+                c"The platform has not answered the registration, which it may have carried out.",
+            ),
+            Self::RegistrationNotStored => (
+                c"ALIOT_RESULT_REGISTRATION_NOT_STORED",
+                Some(ErrorKind::RegistrationNotStored),
+                c"The platform registered the device, and the application did not store the identity.",
+            ),
+            Self::FileNotFound => (
+                c"ALIOT_RESULT_FILE_NOT_FOUND",
+                Some(ErrorKind::FileNotFound),
+                c"There is no such file.",
+            ),
+            Self::FileAccess => (
+                c"ALIOT_RESULT_FILE_ACCESS",
+                Some(ErrorKind::FileAccess),
+                c"The system refused to read or write a file.",
+            ),
+            Self::FileExposed => (
+                c"ALIOT_RESULT_FILE_EXPOSED",
+                Some(ErrorKind::FileExposed),
+                c"A file with a secret can be read or changed by others than its owner.",
+            ),
+            Self::FileDamaged => (
+                c"ALIOT_RESULT_FILE_DAMAGED",
+                Some(ErrorKind::FileDamaged),
+                c"A file is not what it should be: cut off, changed, or of another kind.",
+            ),
             Self::Internal => (
                 c"ALIOT_RESULT_INTERNAL",
                 Some(ErrorKind::Internal),
@@ -305,46 +362,4 @@ impl aliot_result {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::failure::code_of;
-    use super::*;
-
-    #[test]
-    fn the_list_holds_every_value_and_every_name_is_the_headers() {
-        let declared = include_str!("result.rs")
-            .lines()
-            .filter(|line| line.starts_with("    ") && line.ends_with(','))
-            .filter_map(|line| line.split_once(" = "))
-            .map(|(name, number)| (name.trim(), number.trim_end_matches(',')));
-        let listed: Vec<_> = aliot_result::ALL
-            .iter()
-            .map(|result| (format!("{result:?}"), (*result as u32).to_string()))
-            .collect();
-        let declared: Vec<_> = declared
-            .map(|(name, number)| (name.to_owned(), number.to_owned()))
-            .collect();
-        assert_eq!(listed, declared);
-        for result in aliot_result::ALL {
-            let name = result.describe().0.to_str().unwrap().replace('_', "");
-            let debug = format!("aliotresult{result:?}");
-            assert!(name.eq_ignore_ascii_case(&debug), "{name} {debug}");
-        }
-    }
-
-    #[test]
-    fn kinds_and_codes_map_to_each_other() {
-        for result in aliot_result::ALL {
-            if let Some(kind) = result.describe().1 {
-                assert_eq!(code_of(kind), result);
-            }
-        }
-    }
-
-    #[test]
-    fn a_sentence_starts_in_upper_case_and_ends_with_a_full_stop() {
-        for result in aliot_result::ALL {
-            let text = result.describe().2.to_str().unwrap();
-            assert!(text.ends_with('.') && text.starts_with(char::is_uppercase));
-        }
-    }
-}
+mod tests;

@@ -37,6 +37,11 @@ pub struct aliot_identity {
     _private: [u8; 0],
 }
 
+/// How a device comes to its identity.
+pub struct aliot_registration {
+    _private: [u8; 0],
+}
+
 /// Where clients run.
 pub struct aliot_runtime {
     _private: [u8; 0],
@@ -213,11 +218,17 @@ pub enum aliot_stage {
     Platform = 8,
     /// The library, or the resources of the process.
     Library = 9,
+    /// The exchange with a proxy, before the platform is reached.
+    Proxy = 10,
+    /// A file of the device.
+    Storage = 11,
+    /// The handshake of a WebSocket.
+    Websocket = 12,
 }
 
 impl aliot_stage {
     /// Every value with its name.
-    const ALL: [(Self, &'static CStr); 10] = [
+    const ALL: [(Self, &'static CStr); 13] = [
         (Self::None, c"none"),
         (Self::Argument, c"argument"),
         (Self::State, c"state"),
@@ -228,6 +239,9 @@ impl aliot_stage {
         (Self::Session, c"session"),
         (Self::Platform, c"platform"),
         (Self::Library, c"library"),
+        (Self::Proxy, c"proxy"),
+        (Self::Storage, c"storage"),
+        (Self::Websocket, c"WebSocket"),
     ];
 
     /// The value with this number.
@@ -255,6 +269,9 @@ impl From<Stage> for aliot_stage {
             Stage::Session => Self::Session,
             Stage::Platform => Self::Platform,
             Stage::Library => Self::Library,
+            Stage::Proxy => Self::Proxy,
+            Stage::Storage => Self::Storage,
+            Stage::WebSocket => Self::Websocket,
         }
     }
 }
@@ -333,7 +350,12 @@ pub(super) type aliot_stage_raw = u32;
 pub(super) type aliot_take_over_policy_raw = u32;
 
 /// The entry of `table` for the number that C passed as argument `name` of type `aliot_<name>`.
-fn choose<T: Copy>(name: &str, noun: &str, number: u32, table: &[(u32, T)]) -> Result<T, Failure> {
+pub(super) fn choose<T: Copy>(
+    name: &str,
+    noun: &str,
+    number: u32,
+    table: &[(u32, T)],
+) -> Result<T, Failure> {
     let found = table.iter().find(|(value, _)| *value == number);
     found
         .map(|(_, meaning)| *meaning)

@@ -57,6 +57,14 @@ impl Config {
     pub fn new(identity: &Identity, endpoint: &Endpoint) -> Result<Self, Error> {
         endpoint.check()?;
         endpoint.host_name(identity)?;
+        if identity.is_certificate()
+            && (endpoint.is_plaintext() || !endpoint.has_client_certificate())
+        {
+            return Err(Error::argument(
+                "endpoint",
+                "has no client certificate, by which this identity proves itself: set one, with TLS",
+            ));
+        }
         let profile = Profile::platform();
         Ok(Self {
             identity: identity.clone(),
@@ -107,17 +115,7 @@ impl Config {
                 "client_id comes with this identity and cannot be set",
             ));
         }
-        let chars = client_id.chars().count();
-        if !(1..=CLIENT_ID_CHARS).contains(&chars) {
-            return Err(Error::argument(
-                "client_id",
-                format_args!(
-                    "is {}, {chars} characters long: the platform allows 1 to {CLIENT_ID_CHARS}",
-                    shown(client_id)
-                ),
-            ));
-        }
-        check_param_text("client_id", client_id)?;
+        check_client_id(client_id)?;
         self.shape.client_id = Some(client_id.to_owned());
         Ok(())
     }
@@ -195,6 +193,11 @@ impl Config {
         self.clean_session = clean;
     }
 
+    /// Who the device is, as the platform has said. The new identity is of the same kind.
+    pub(crate) fn set_identity(&mut self, identity: Identity) {
+        self.identity = identity;
+    }
+
     /// Who the device is.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -203,6 +206,15 @@ impl Config {
     /// Where the platform is.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// What the process counts connects by.
+    pub(crate) fn budget_key(&self) -> String {
+        match self.endpoint.client_certificate_key() {
+            // Not known yet: the certificate stands for the device.
+            Some(key) if self.identity.product_key().is_empty() => key,
+            _ => self.identity.budget_key(),
+        }
     }
 
     /// The limits in force.
@@ -259,6 +271,21 @@ fn check_range<T: PartialOrd + std::fmt::Debug>(
         name,
         format_args!("is {value:?}: {who} allows {least:?} to {most:?}"),
     ))
+}
+
+/// Refuses what cannot stand before the first bar of a client id.
+pub(super) fn check_client_id(client_id: &str) -> Result<(), Error> {
+    let chars = client_id.chars().count();
+    if !(1..=CLIENT_ID_CHARS).contains(&chars) {
+        return Err(Error::argument(
+            "client_id",
+            format_args!(
+                "is {}, {chars} characters long: the platform allows 1 to {CLIENT_ID_CHARS}",
+                shown(client_id)
+            ),
+        ));
+    }
+    check_param_text("client_id", client_id)
 }
 
 fn check_param_text(name: &str, text: &str) -> Result<(), Error> {

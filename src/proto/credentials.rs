@@ -19,6 +19,14 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    pub(super) fn new(client_id: String, username: String, password: Secret) -> Self {
+        Self {
+            client_id,
+            username,
+            password,
+        }
+    }
+
     /// The whole MQTT client id, with the parameters between its bars.
     pub fn client_id(&self) -> &str {
         &self.client_id
@@ -80,7 +88,8 @@ impl Shape {
                 password: identity.secret().clone(),
             });
         }
-        let password = if identity.has_token() {
+        let password = if identity.has_token() || identity.is_certificate() {
+            // The token as it is; nothing beside a client certificate.
             identity.secret().clone()
         } else {
             let signed_id = self.sign_client_id.then(|| self.signed_id(identity));

@@ -139,6 +139,10 @@ pub struct Device<H: Clone> {
     /// DISCONNECT is on its way; the link is dropped then.
     leaving: Option<Duration>,
     kicked: bool,
+    /// A certificate that ends soon, for after CONNACK: its end and a sentence.
+    notice: Option<(u64, String)>,
+    /// The end of the certificate that the application was last told of, and when that was.
+    noticed: Option<(u64, Duration)>,
     /// Connections in a row that the peer closed soon after it had accepted them.
     brief: u32,
     /// Messages that were dropped since the last event that said so, and whether the application
@@ -170,6 +174,8 @@ impl<H: Clone> Device<H> {
             drain: None,
             leaving: None,
             kicked: false,
+            notice: None,
+            noticed: None,
             brief: 0,
             dropped: 0,
             drop_is_told: false,
@@ -229,6 +235,11 @@ impl<H: Clone> Device<H> {
         } else {
             self.session.resume(stage == Stage::Tcp, now, budget);
         }
+    }
+
+    /// A certificate of the attempt under way ends at `ends`, in seconds since 1970: soon.
+    pub fn handle_notice(&mut self, ends: u64, text: String) {
+        self.notice = Some((ends, text));
     }
 
     /// The link is open, encrypted if it must be: CONNECT goes out.

@@ -1,44 +1,24 @@
 //! Where the platform is: host, port, the name to verify, TLS or dangerous plaintext.
 
 use core::net::IpAddr;
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::text::shown;
+use crate::proto::trust::TlsOptions;
+use crate::proto::way::Way;
 use crate::{Error, Identity};
 
 const REGION_PORT: u16 = 443;
 const INSTANCE_PORT: u16 = 8883;
+const X509_PORT: u16 = 1883;
+/// What follows the id in the host name of an instance.
+const INSTANCE_DOMAIN: &str = ".mqtt.iothub.aliyuncs.com";
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest host name and longest label of one. Source: RFC 1035, 2.3.4.
 const HOST_LEN: usize = 253;
 const LABEL_LEN: usize = 63;
-
-/// Whose certificates are accepted.
-#[derive(Clone, Eq, PartialEq)]
-pub enum Trust {
-    /// The roots of the platform, built in.
-    BuiltIn,
-    /// The roots in these bytes instead, as PEM.
-    Pem(Arc<[u8]>),
-    /// The roots in this file instead, as PEM, read again at each connect.
-    File(PathBuf),
-}
-
-/// The bytes of a PEM appear as their number: someone may have put a private key there.
-impl fmt::Debug for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BuiltIn => f.write_str("BuiltIn"),
-            Self::Pem(pem) => write!(f, "Pem({} bytes)", pem.len()),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Place {
@@ -56,7 +36,8 @@ pub struct Endpoint {
     server_name: Option<String>,
     connect_timeout: Duration,
     plaintext: bool,
-    trust: Trust,
+    tls: TlsOptions,
+    way: Way,
     poison: Option<Error>,
 }
 
@@ -92,6 +73,21 @@ impl Endpoint {
         Ok(Self::at(place, INSTANCE_PORT))
     }
 
+    /// The host for devices with an X.509 certificate, by its region, which is `cn-shanghai` alone.
+    ///
+    /// The host is `x509.itls.${region}.aliyuncs.com`, the port 1883, with TLS.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::region`].
+    ///
+    /// Source: the platform's page on X.509 certificates.
+    pub fn x509(region_id: &str) -> Result<Self, Error> {
+        check_id("region_id", region_id)?;
+        let host = format!("x509.itls.{region_id}.aliyuncs.com");
+        Ok(Self::at(Place::Host(host), X509_PORT))
+    }
+
     /// A host by its DNS name or address. An IPv6 address comes without brackets.
     ///
     /// # Errors
@@ -114,7 +110,8 @@ impl Endpoint {
             server_name: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             plaintext: false,
-            trust: Trust::BuiltIn,
+            tls: TlsOptions::default(),
+            way: Way::default(),
             poison: None,
         }
     }
@@ -169,10 +166,24 @@ impl Endpoint {
         self.plaintext = true;
     }
 
-    /// Sets whose certificates are accepted, already checked.
-    #[allow(dead_code, reason = "the checked setters belong to the client layer")]
-    pub(crate) fn set_trust(&mut self, trust: Trust) {
-        self.trust = trust;
+    /// What TLS is told.
+    pub(crate) fn tls(&self) -> &TlsOptions {
+        &self.tls
+    }
+
+    /// What TLS is told, to be changed to something that was checked.
+    pub(crate) fn tls_mut(&mut self) -> &mut TlsOptions {
+        &mut self.tls
+    }
+
+    /// The way there.
+    pub(crate) fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// The way there, to be changed to something that was checked.
+    pub(crate) fn way_mut(&mut self) -> &mut Way {
+        &mut self.way
     }
 
     /// Makes every later use of this endpoint fail with `error`: after a TLS setting that failed,
@@ -197,11 +208,15 @@ impl Endpoint {
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the endpoint is a region
     /// and the identity has no product key, or one that makes no host name.
     pub fn host_name(&self, identity: &Identity) -> Result<String, Error> {
+        self.host_for(identity.product_key())
+    }
+
+    /// The host to dial for a device of the product, whose key may be empty.
+    pub(crate) fn host_for(&self, product_key: &str) -> Result<String, Error> {
         match &self.place {
             Place::Host(host) => Ok(host.clone()),
-            Place::Instance(id) => Ok(format!("{id}.mqtt.iothub.aliyuncs.com")),
+            Place::Instance(id) => Ok(format!("{id}{INSTANCE_DOMAIN}")),
             Place::Region(region) => {
-                let product_key = identity.product_key();
                 if product_key.is_empty() {
                     return Err(Error::argument(
                         "endpoint",
@@ -218,6 +233,17 @@ impl Endpoint {
         }
     }
 
+    /// The id of the instance, if the endpoint is one or its host has the name of one.
+    pub fn instance_id(&self) -> Option<&str> {
+        match &self.place {
+            Place::Instance(id) => Some(id),
+            Place::Host(host) => host
+                .strip_suffix(INSTANCE_DOMAIN)
+                .filter(|id| check_id("instance_id", id).is_ok()),
+            Place::Region(_) => None,
+        }
+    }
+
     /// The port to dial.
     pub fn port(&self) -> u16 {
         self.port
@@ -226,11 +252,6 @@ impl Endpoint {
     /// Whether connections go without TLS.
     pub fn is_plaintext(&self) -> bool {
         self.plaintext
-    }
-
-    /// Whose certificates are accepted.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
     }
 
     /// The name to announce and verify, if it is not the host dialled.
@@ -244,7 +265,7 @@ impl Endpoint {
     }
 }
 
-fn check_port(port: u16) -> Result<(), Error> {
+pub(super) fn check_port(port: u16) -> Result<(), Error> {
     if port == 0 {
         return Err(Error::argument("port", "is 0: 1 to 65535 is allowed"));
     }
@@ -252,7 +273,7 @@ fn check_port(port: u16) -> Result<(), Error> {
 }
 
 /// Refuses what is not one label of a host name without underscores.
-fn check_id(name: &str, id: &str) -> Result<(), Error> {
+pub(super) fn check_id(name: &str, id: &str) -> Result<(), Error> {
     let problem = if id.contains('_') {
         Some("'_' is not one of the letters, digits and '-'")
     } else {
@@ -268,7 +289,7 @@ fn check_id(name: &str, id: &str) -> Result<(), Error> {
 }
 
 /// Refuses what is neither a host name nor an address.
-fn check_host(name: &str, host: &str) -> Result<(), Error> {
+pub(super) fn check_host(name: &str, host: &str) -> Result<(), Error> {
     if host.parse::<IpAddr>().is_ok() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::qos::Qos;
-use crate::Error;
+use crate::{Error, Identity};
 
 /// Names an accepted operation. Never reused by the same client.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -63,6 +63,10 @@ pub enum EventKind {
     MessagesDropped = 7,
     /// A subscription that was restored after a reconnect has been refused.
     SubscriptionLost = 8,
+    /// The server's certificate, or the root it leads to, ends soon or has ended.
+    CertificateExpiresSoon = 9,
+    /// The platform has said which device the client certificate belongs to. The client keeps it.
+    IdentityReceived = 10,
 }
 
 impl EventKind {
@@ -77,6 +81,8 @@ impl EventKind {
             Self::TakenOver => "was taken over",
             Self::MessagesDropped => "dropped messages",
             Self::SubscriptionLost => "lost a subscription",
+            Self::CertificateExpiresSoon => "is shown a certificate that ends soon",
+            Self::IdentityReceived => "has learnt whose certificate it is",
         }
     }
 }
@@ -95,6 +101,10 @@ pub struct Event {
     pub retry_in: Option<Duration>,
     /// `MessagesDropped`: how many.
     pub dropped: u64,
+    /// `IdentityReceived`: who the device is, to be saved for the next start.
+    pub identity: Option<Identity>,
+    /// `CertificateExpiresSoon`: when, in seconds since 1970.
+    pub certificate_ends: Option<u64>,
     /// The reason in words, or the filter of `SubscriptionLost`; may be empty.
     pub text: String,
 }
@@ -108,6 +118,8 @@ impl Event {
             session_present: false,
             retry_in: None,
             dropped: 0,
+            identity: None,
+            certificate_ends: None,
             text: String::new(),
         }
     }

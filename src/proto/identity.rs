@@ -7,7 +7,7 @@ use crate::{Error, Secret};
 /// Longest product key or device name, in bytes. The platform's own are shorter (11 and 32).
 const NAME_LEN: usize = 64;
 /// Longest device secret, in bytes. The platform's own have 32.
-const SECRET_LEN: usize = 64;
+pub(super) const SECRET_LEN: usize = 64;
 /// Longest device token, and longest client id that comes with one, in bytes.
 const TOKEN_LEN: usize = 1024;
 
@@ -30,6 +30,7 @@ enum Proof {
     Signature,
     Token,
     Verbatim,
+    Certificate,
 }
 
 impl Identity {
@@ -99,6 +100,33 @@ impl Identity {
         })
     }
 
+    /// A device that proves itself by the client certificate of its endpoint.
+    ///
+    /// Product key and device name are both empty as long as they are not known: the platform says
+    /// them after the first connect, in the event
+    /// [`IdentityReceived`](crate::EventKind::IdentityReceived), and the client keeps them from then
+    /// on. Until then topics cannot be made from this identity.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) names the argument that is
+    /// something else.
+    ///
+    /// Source: the platform's page on X.509 certificates.
+    pub fn with_certificate(product_key: &str, device_name: &str) -> Result<Self, Error> {
+        if !(product_key.is_empty() && device_name.is_empty()) {
+            check_names(product_key, device_name)?;
+        }
+        Ok(Self {
+            product_key: product_key.to_owned(),
+            device_name: device_name.to_owned(),
+            client_id: String::new(),
+            username: String::new(),
+            secret: Secret::new(""),
+            proof: Proof::Certificate,
+        })
+    }
+
     /// The three fields of CONNECT as they are, for a private platform with rules of its own.
     ///
     /// `client_id` has 1 to 65535 bytes, `username` 0 to 65535, neither with control characters;
@@ -148,12 +176,12 @@ impl Identity {
         })
     }
 
-    /// The product key; empty for a verbatim identity.
+    /// The product key; empty for a verbatim identity and as long as it is not known.
     pub fn product_key(&self) -> &str {
         &self.product_key
     }
 
-    /// The device name; empty for a verbatim identity.
+    /// The device name; empty for a verbatim identity and as long as it is not known.
     pub fn device_name(&self) -> &str {
         &self.device_name
     }
@@ -178,6 +206,11 @@ impl Identity {
         self.proof == Proof::Token
     }
 
+    /// Whether a client certificate stands for the secret.
+    pub fn is_certificate(&self) -> bool {
+        self.proof == Proof::Certificate
+    }
+
     /// Whether the fields of CONNECT were given as they are.
     pub fn is_verbatim(&self) -> bool {
         self.proof == Proof::Verbatim
@@ -195,7 +228,7 @@ impl Identity {
     }
 }
 
-fn check_names(product_key: &str, device_name: &str) -> Result<(), Error> {
+pub(super) fn check_names(product_key: &str, device_name: &str) -> Result<(), Error> {
     check_len("product_key", product_key, 1..=NAME_LEN)?;
     check_chars(
         "product_key",

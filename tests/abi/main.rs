@@ -9,7 +9,9 @@ use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aliot::ffi::{aliot_completion, aliot_event, aliot_log_record, aliot_message};
+use aliot::ffi::{
+    aliot_completion, aliot_event, aliot_log_record, aliot_message, aliot_registration_end,
+};
 
 const SYMBOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/abi/symbols.txt");
 
@@ -30,9 +32,14 @@ fn members_stay_where_they_are() {
         offset_of!(aliot_event, connack_code),
         offset_of!(aliot_event, hint),
         offset_of!(aliot_event, tls_detail),
+        offset_of!(aliot_event, identity),
+        offset_of!(aliot_event, certificate_ends_s),
         size_of::<aliot_event>(),
     ];
-    assert_eq!(event, [0, 4, 8, 16, 17, 20, 24, 32, 36, 40, 48, 56, 64]);
+    assert_eq!(
+        event,
+        [0, 4, 8, 16, 17, 20, 24, 32, 36, 40, 48, 56, 64, 72, 80]
+    );
     let message = [
         offset_of!(aliot_message, topic),
         offset_of!(aliot_message, payload),
@@ -53,6 +60,15 @@ fn members_stay_where_they_are() {
         size_of::<aliot_completion>(),
     ];
     assert_eq!(completion, [0, 8, 16, 24, 28, 32, 40]);
+    let registration_end = [
+        offset_of!(aliot_registration_end, result),
+        offset_of!(aliot_registration_end, text),
+        offset_of!(aliot_registration_end, identity),
+        offset_of!(aliot_registration_end, stage),
+        offset_of!(aliot_registration_end, hint),
+        size_of::<aliot_registration_end>(),
+    ];
+    assert_eq!(registration_end, [0, 8, 16, 24, 32, 40]);
     let record = [
         offset_of!(aliot_log_record, level),
         offset_of!(aliot_log_record, target),

@@ -3,8 +3,10 @@
 mod against_mosquitto;
 mod against_simulator;
 mod connect;
+mod doors;
 mod publish;
 mod reconnect;
+mod registration;
 mod scenarios;
 mod subscribe;
 mod support;

@@ -234,6 +234,8 @@ static aliot_result call_aliot_sign_check(aliot_client *client)
     return result;
 }
 
+#include "every_door.h"
+
 /* Everything that has no object. */
 static aliot_result call_aliot_log_set_callback(aliot_client *client)
 {

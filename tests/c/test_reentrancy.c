@@ -42,6 +42,22 @@ static const call calls[] = {
     OK(aliot_endpoint_destroy), OK(aliot_endpoint_create_for_region),
     OK(aliot_endpoint_create_for_instance), OK(aliot_identity_create), OK(aliot_sign_check),
     OK(aliot_log_set_callback),
+    OK(aliot_registration_create), OK(aliot_registration_set_sign_method),
+    OK(aliot_registration_set_client_id), OK(aliot_registration_set_instance_id),
+    OK(aliot_registration_set_mode), OK(aliot_registration_set_connects_per_minute),
+    OK(aliot_registration_start), DEADLOCK(aliot_registration_run),
+    DEADLOCK(aliot_identity_register),
+    CALL(aliot_identity_load, ALIOT_RESULT_FILE_NOT_FOUND),
+    CALL(aliot_endpoint_add_ca_pem, ALIOT_RESULT_TLS_CONFIG),
+    CALL(aliot_endpoint_add_ca_file, ALIOT_RESULT_TLS_CONFIG), OK(aliot_endpoint_pin_server_key),
+    OK(aliot_endpoint_set_tls_versions), OK(aliot_endpoint_set_expiry_warning_days),
+    CALL(aliot_endpoint_set_client_certificate_pem, ALIOT_RESULT_TLS_CONFIG),
+    CALL(aliot_endpoint_set_client_certificate_files, ALIOT_RESULT_TLS_CONFIG),
+    OK(aliot_endpoint_set_http_proxy), OK(aliot_endpoint_set_socks5_proxy),
+    OK(aliot_endpoint_set_websocket), OK(aliot_endpoint_set_local_address),
+    OK(aliot_endpoint_set_interface),
+    OK(aliot_endpoint_set_address_family), OK(aliot_endpoint_create_for_x509),
+    OK(aliot_clock_set_callback),
 };
 
 static const size_t CALLS = sizeof calls / sizeof *calls;

@@ -65,9 +65,15 @@ impl Bench {
 
     /// Starts it; its standard output comes line by line.
     fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(arguments, &[])
+    }
+
+    /// As `start`, with further variables.
+    pub(crate) fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
         let mut command = self.command();
         self.environment(command.args(arguments));
         let mut process = command
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -87,7 +93,7 @@ impl Bench {
     }
 }
 
-struct Running {
+pub(crate) struct Running {
     process: Child,
     lines: Receiver<String>,
     said: Vec<String>,
@@ -112,7 +118,7 @@ impl Running {
     }
 
     /// Waits for the end, which must be a success.
-    fn finish(mut self) -> Vec<String> {
+    pub(crate) fn finish(mut self) -> Vec<String> {
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.said.push(line);
         }
@@ -171,6 +177,35 @@ fn telemetry_reports_through_a_cut() {
         .map(|message| message.payload)
         .collect();
     assert_eq!(readings.len(), 20);
+}
+
+#[test]
+fn register_gives_a_device_its_identity_once_and_keeps_it() {
+    let bench = Bench::new("register.c");
+    let product_secret = "canary-product-secret";
+    bench.sim.edit_registry(|registry| {
+        let product = registry.products.get_mut("a1demo").unwrap();
+        product.secret = Some(product_secret.into());
+    });
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("example-register-files");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    for (name, create) in [("lamp", ""), ("created", "1")] {
+        let file = folder.join(name);
+        for expected in ["registered; the identity is in", "the identity comes from"] {
+            let variables = [
+                ("ALIOT_DEVICE_NAME", name),
+                ("ALIOT_PRODUCT_SECRET", product_secret),
+                ("ALIOT_CREATE_DEVICE", create),
+            ];
+            let running = bench.start_with(&[file.to_str().unwrap(), "2"], &variables);
+            let said = running.finish().join("\n");
+            assert!(said.contains(expected), "{said}");
+            assert!(said.contains("2 readings acknowledged"), "{said}");
+            assert!(!said.contains(product_secret), "{said}");
+        }
+    }
+    assert_eq!(bench.sim.received().len(), 8);
 }
 
 #[test]

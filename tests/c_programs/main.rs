@@ -5,6 +5,7 @@
 
 mod coverage;
 mod diagnosis;
+mod doors;
 mod examples;
 mod null;
 mod results;

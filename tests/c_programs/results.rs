@@ -8,7 +8,7 @@ use crate::toolbox::{ROOT, build, check, installed_library};
 
 /// What may succeed later without a change by the application. Everything else must not be tried
 /// again as it is.
-const RETRYABLE: [&str; 12] = [
+const RETRYABLE: [&str; 15] = [
     "OUTBOX_FULL",
     "TIMEOUT",
     "DNS",
@@ -20,6 +20,9 @@ const RETRYABLE: [&str; 12] = [
     "SERVER_UNAVAILABLE",
     "TAKEN_OVER",
     "INBOX_OVERFLOW",
+    "REGISTRATION_NOT_STORED",
+    "PROXY",
+    "FILE_ACCESS",
     "NO_RESOURCES",
 ];
 

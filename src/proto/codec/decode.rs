@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use zeroize::Zeroize;
 
 use super::{DUP, MAX_FIXED_HEADER, PUBACK, PUBLISH, RETAIN};
 use crate::proto::qos::Qos;
@@ -77,6 +78,13 @@ impl Publish {
     pub fn topic(&self) -> &str {
         let bytes = self.frame.get(self.topic.clone()).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Overwrites the message, which held a secret, if nothing else holds its memory.
+    pub fn wipe(self) {
+        if let Ok(mut bytes) = self.frame.try_into_mut() {
+            bytes.as_mut().zeroize();
+        }
     }
 
     /// The payload, which may be empty.

@@ -11,7 +11,10 @@ use crate::proto::outbox::{AckKind, Acknowledged, FilterOp};
 use crate::proto::qos::Qos;
 use crate::proto::routes::RouteState;
 use crate::proto::session::Phase;
-use crate::{Error, ErrorKind, Stage};
+use crate::{Error, ErrorKind, Identity, Stage};
+
+/// Where the platform says whose the client certificate is, unasked.
+const IDENTITY_TOPIC: &str = "/ext/auth/identity/response";
 
 impl<H: Clone> Device<H> {
     /// Packets arrived, in this order.
@@ -90,6 +93,25 @@ impl<H: Clone> Device<H> {
             session_present,
             ..Event::new(EventKind::Connected)
         });
+        self.emit_notice(now);
+    }
+
+    /// Once a day for each end that is near, however often the connection comes and goes.
+    fn emit_notice(&mut self, now: Duration) {
+        let Some((ends, text)) = self.notice.take() else {
+            return;
+        };
+        let is_new = self.noticed.is_none_or(|(known, at)| {
+            known != ends || now.saturating_sub(at) >= Duration::from_secs(86_400)
+        });
+        if is_new {
+            self.noticed = Some((ends, now));
+            self.emit(Event {
+                certificate_ends: Some(ends),
+                text,
+                ..Event::new(EventKind::CertificateExpiresSoon)
+            });
+        }
     }
 
     fn handle_ack(&mut self, id: u16, kind: AckKind, codes: &[u8]) -> bool {
@@ -146,12 +168,33 @@ impl<H: Clone> Device<H> {
         }
     }
 
+    /// Takes over what the platform says about the owner of the client certificate.
+    ///
+    /// Source: the platform's page on X.509 certificates.
+    fn learn_identity(&mut self, publish: &Publish) {
+        if !self.config.identity().is_certificate() || publish.topic() != IDENTITY_TOPIC {
+            return;
+        }
+        let Some(identity) = Identity::from_notice(publish.payload()) else {
+            return;
+        };
+        if &identity != self.config.identity() {
+            self.config.set_identity(identity.clone());
+            self.emit(Event {
+                text: format!("{}&{}", identity.device_name(), identity.product_key()),
+                identity: Some(identity),
+                ..Event::new(EventKind::IdentityReceived)
+            });
+        }
+    }
+
     fn handle_publish(&mut self, publish: Publish) {
         self.counters.received += 1;
         let is_qos_1 = publish.id().is_some();
         if is_kick(&publish) {
             self.kicked = true;
         }
+        self.learn_identity(&publish);
         if !self.inbox.accept(publish.wire_len(), is_qos_1) {
             if is_qos_1 {
                 let text = "callbacks are too slow: as many QoS 1 messages wait as the inbox holds";

@@ -1,6 +1,9 @@
 //! Endpoints: what is a host, what is refused, what is dialled.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::Trust;
 
 fn identity() -> Identity {
     Identity::with_secret("a1b2C3", "device", "secret").unwrap()
@@ -25,7 +28,7 @@ fn a_region_an_instance_and_a_host_have_their_names_and_ports() {
     assert_eq!(host.port(), 1883);
     assert!(!host.is_plaintext());
     assert_eq!(host.connect_timeout(), Duration::from_secs(10));
-    assert_eq!(host.trust(), &Trust::BuiltIn);
+    assert_eq!(host.trust(), [Trust::BuiltIn]);
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn a_poisoned_endpoint_stays_refused_with_its_first_error() {
 #[test]
 fn a_pem_appears_in_debug_as_its_length() {
     let mut endpoint = Endpoint::instance("iot-1").unwrap();
-    endpoint.set_trust(Trust::Pem(Arc::from(&b"PRIVATE KEY"[..])));
+    endpoint.tls_mut().trust = vec![Trust::Pem(Arc::from(&b"PRIVATE KEY"[..]))];
     let text = format!("{endpoint:?}");
     assert!(text.contains("Pem(11 bytes)"), "{text}");
 }

@@ -1,0 +1,176 @@
+//! PEM data: certificates and private keys out of it, and what people give instead.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use super::dial::out_of_resources;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::log::{Level, log};
+
+/// The largest PEM data taken. The bundle of a whole Linux distribution has a quarter of this.
+const PEM_MAX: usize = 1024 * 1024;
+
+pub(super) fn root_store(pem: &[u8], name: &str) -> Result<RootCertStore, Error> {
+    check_shape(pem).map_err(|problem| unusable(format!("{name} {problem}")))?;
+    let mut store = RootCertStore::empty();
+    let mut number = 0;
+    let mut refused = None;
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+        let (kind, der) = section.map_err(|error| damaged(name, number + 1, &error))?;
+        if kind != SectionKind::Certificate {
+            continue;
+        }
+        number += 1;
+        if let Err(error) = store.add(CertificateDer::from(der)) {
+            log(
+                Level::Warn,
+                "tls",
+                format_args!("{name}: certificate {number} is not used: {error}"),
+            );
+            refused.get_or_insert((number, error));
+        }
+    }
+    match refused {
+        Some((number, error)) if store.is_empty() => Err(unusable(format!(
+            "{name}: certificate {number} is not an X.509 certificate: {error}"
+        ))),
+        _ if store.is_empty() => Err(unusable(format!("{name} {NO_CERTIFICATE}"))),
+        _ => Ok(store),
+    }
+}
+
+const NO_CERTIFICATE: &str = "has no certificate: no line says -----BEGIN CERTIFICATE-----";
+
+/// Tells apart what people give instead of PEM certificates. The error completes "the CA data …".
+fn check_shape(pem: &[u8]) -> Result<(), String> {
+    if pem.iter().all(u8::is_ascii_whitespace) {
+        return Err("is empty".to_owned());
+    }
+    if pem.len() > PEM_MAX {
+        return Err(format!("is larger than the {PEM_MAX} bytes that are taken"));
+    }
+    // Every certificate in DER is a sequence with a two-byte length.
+    if pem.starts_with(&[0x30, 0x82]) {
+        return Err("is in DER form: PEM is needed (openssl x509 -inform der converts)".to_owned());
+    }
+    let text = String::from_utf8_lossy(pem);
+    let labels: Vec<&str> = text.lines().filter_map(label).collect();
+    if labels.contains(&"CERTIFICATE") {
+        return Ok(());
+    }
+    Err(match labels.first() {
+        Some(label) if label.ends_with("PRIVATE KEY") => {
+            format!("is a private key ({label}), not a certificate")
+        }
+        Some(label) => format!("is a {label}, not a CERTIFICATE"),
+        None => NO_CERTIFICATE.to_owned(),
+    })
+}
+
+/// The label of a PEM block that begins on `line`.
+fn label(line: &str) -> Option<&str> {
+    line.trim_end()
+        .strip_prefix("-----BEGIN ")?
+        .strip_suffix("-----")
+}
+
+fn damaged(name: &str, number: usize, error: &pem::Error) -> Error {
+    let problem = match error {
+        pem::Error::Base64Decode(_) => "is damaged: it is not valid base64".to_owned(),
+        pem::Error::MissingSectionEnd { .. } => {
+            "is cut off: its -----END CERTIFICATE----- line is missing".to_owned()
+        }
+        other => format!("is damaged: {other}"),
+    };
+    unusable(format!("{name}: certificate {number} {problem}"))
+}
+
+/// Most of a path that a message repeats, in characters.
+const PATH_SHOWN: usize = 200;
+
+/// The path for a message: on one line, without control characters, and not without end.
+pub(super) fn shown_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let mut shown: String = text.escape_debug().take(PATH_SHOWN).collect();
+    if text.len() > PATH_SHOWN {
+        shown.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    shown
+}
+
+/// `what` is what messages call the file.
+pub(super) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    read_secret_file(what, path).map(|mut content| std::mem::take(&mut *content))
+}
+
+/// As [`read_file`], for what must not stay in memory.
+pub(super) fn read_secret_file(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut content = Zeroizing::new(Vec::new());
+    File::open(path)
+        .and_then(|file| {
+            let len = file.metadata()?.len().min(PEM_MAX as u64);
+            // So that it never grows, which would leave a copy behind.
+            content.reserve_exact(usize::try_from(len).unwrap_or_default() + 64);
+            // One byte more than is taken, so that the check of the size sees it.
+            file.take(PEM_MAX as u64 + 1).read_to_end(&mut content)
+        })
+        .map_err(|error| {
+            let problem = format!("cannot read {what} {}: {error}", shown_path(path));
+            let failure = if out_of_resources(&error) {
+                // Nothing is wrong with the file.
+                Error::new(ErrorKind::NoResources, Stage::Tls, problem)
+            } else {
+                unusable(problem)
+            };
+            failure.with_os_error(error.raw_os_error())
+        })?;
+    Ok(content)
+}
+
+/// The certificates in `pem`, the client's own first.
+pub(super) fn certificates(pem: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    check_shape(pem).map_err(|problem| unusable(format!("{name} {problem}")))?;
+    let mut chain = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| damaged(name, chain.len() + 1, &error))?;
+        chain.push(certificate);
+    }
+    Ok(chain)
+}
+
+/// The private key in `pem`: PKCS#8, PKCS#1 or SEC1.
+pub(super) fn private_key(pem: &[u8], name: &str) -> Result<PrivateKeyDer<'static>, Error> {
+    let refuse = |problem: &str| Err(unusable(format!("{name} {problem}")));
+    if pem.iter().all(u8::is_ascii_whitespace) {
+        return refuse("is empty");
+    }
+    if pem.len() > PEM_MAX {
+        return refuse("is larger than any key");
+    }
+    let text = String::from_utf8_lossy(pem);
+    let labels: Vec<&str> = text.lines().filter_map(label).collect();
+    let encrypted = labels.contains(&"ENCRYPTED PRIVATE KEY")
+        || text
+            .lines()
+            .any(|line| line.starts_with("Proc-Type: 4,ENCRYPTED"));
+    if encrypted {
+        return refuse("is encrypted: the library has no way to ask for a passphrase");
+    }
+    if !labels.iter().any(|label| label.ends_with("PRIVATE KEY")) {
+        return match labels.first() {
+            Some(label) => refuse(&format!("is a {label}, not a PRIVATE KEY")),
+            None => refuse("has no private key: no line says -----BEGIN PRIVATE KEY-----"),
+        };
+    }
+    PrivateKeyDer::from_pem_slice(pem).or_else(|error| refuse(&format!("is damaged: {error}")))
+}
+
+pub(super) fn unusable(problem: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TlsConfig, Stage::Tls, problem)
+}

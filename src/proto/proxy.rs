@@ -1,0 +1,284 @@
+//! What is said to a proxy, and what its answers mean. Bytes only.
+
+use core::net::IpAddr;
+
+use zeroize::Zeroizing;
+
+use crate::Secret;
+
+/// Longest answer of an HTTP proxy that is waited for.
+const HTTP_ANSWER_LEN: usize = 16 * 1024;
+
+type Login<'a> = Option<&'a (String, Secret)>;
+
+/// Asks an HTTP proxy for a connection to `host`.
+///
+/// Source: RFC 9110, 9.3.6; RFC 7617, 2.
+pub(crate) fn http_request(host: &str, port: u16, login: Login<'_>) -> Zeroizing<Vec<u8>> {
+    let to = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
+    // As large as it becomes, because growing would leave copies of the password behind.
+    let mut request = Zeroizing::new(Vec::with_capacity(2 * to.len() + 1024));
+    request.extend_from_slice(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").as_bytes());
+    if let Some((user, password)) = login {
+        let mut pair = Zeroizing::new(Vec::with_capacity(user.len() + password.expose().len() + 1));
+        pair.extend_from_slice(user.as_bytes());
+        pair.push(b':');
+        pair.extend_from_slice(password.expose().as_bytes());
+        request.extend_from_slice(b"Proxy-Authorization: Basic ");
+        push_base64(&mut request, &pair);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    request
+}
+
+/// Source: RFC 4648, 4.
+pub(crate) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for group in bytes.chunks(3) {
+        let number = group
+            .iter()
+            .chain(&[0, 0])
+            .take(3)
+            .fold(0_usize, |number, &byte| number << 8 | usize::from(byte));
+        for place in 0..4 {
+            let digit = DIGITS.get(number >> (18 - 6 * place) & 63).copied();
+            out.push(if place > group.len() {
+                b'='
+            } else {
+                digit.unwrap_or_default()
+            });
+        }
+    }
+}
+
+/// What has come of an HTTP proxy's answer: `None` while it is incomplete.
+///
+/// # Errors
+///
+/// What the proxy says instead of yes.
+pub(crate) fn http_answer(bytes: &[u8]) -> Option<Result<(), String>> {
+    let text = String::from_utf8_lossy(bytes);
+    if !"HTTP/1.".starts_with(text.get(..7).unwrap_or(&text)) {
+        return Some(Err("it does not speak HTTP".to_owned()));
+    }
+    let Some(end) = text.find("\r\n\r\n") else {
+        let too_long = bytes.len() > HTTP_ANSWER_LEN;
+        return too_long.then(|| Err("its answer has no end".to_owned()));
+    };
+    let status = text.lines().next().unwrap_or_default();
+    let code = status.split(' ').nth(1).unwrap_or_default();
+    Some(match code.as_bytes() {
+        [b'2', _, _] if end + 4 == text.len() => Ok(()),
+        [b'2', _, _] => Err("it sends more than an answer".to_owned()),
+        b"407" => Err(format!(
+            "it wants a user name and a password, or others than were given ({})",
+            shown(status)
+        )),
+        _ => Err(format!("it answers {}", shown(status))),
+    })
+}
+
+fn shown(status: &str) -> String {
+    let printable = status.chars().filter(|c| !c.is_control());
+    printable.take(80).collect()
+}
+
+const SOCKS_5: u8 = 5;
+const NO_LOGIN: u8 = 0;
+const LOGIN: u8 = 2;
+
+/// The first words to a SOCKS proxy. Source: RFC 1928, 3.
+pub(crate) fn socks_greeting(login: Login<'_>) -> Vec<u8> {
+    match login {
+        None => vec![SOCKS_5, 1, NO_LOGIN],
+        Some(_) => vec![SOCKS_5, 2, NO_LOGIN, LOGIN],
+    }
+}
+
+/// What the two bytes of its answer ask for: the login, or nothing.
+pub(crate) fn socks_choice(answer: [u8; 2], login: Login<'_>) -> Result<bool, String> {
+    match (answer, login) {
+        ([SOCKS_5, NO_LOGIN], _) => Ok(false),
+        ([SOCKS_5, LOGIN], Some(_)) => Ok(true),
+        ([SOCKS_5, _], None) => Err("it wants a user name and a password".to_owned()),
+        ([SOCKS_5, _], Some(_)) => {
+            Err("it takes no user name and password, and nobody without".to_owned())
+        }
+        _ => Err("it does not speak SOCKS 5".to_owned()),
+    }
+}
+
+/// User name and password. Source: RFC 1929, 2.
+pub(crate) fn socks_login((user, password): &(String, Secret)) -> Zeroizing<Vec<u8>> {
+    let mut request = Zeroizing::new(Vec::with_capacity(3 + 2 * 255));
+    request.push(1);
+    for text in [user.as_bytes(), password.expose().as_bytes()] {
+        request.push(u8::try_from(text.len()).unwrap_or_default());
+        request.extend_from_slice(text);
+    }
+    request
+}
+
+/// Whether the two bytes of the answer to a login let one in.
+pub(crate) fn socks_login_answer(answer: [u8; 2]) -> Result<(), String> {
+    match answer {
+        [1, 0] => Ok(()),
+        _ => Err("it refuses the user name or the password".to_owned()),
+    }
+}
+
+/// Asks for a connection to `host`. Source: RFC 1928, 4.
+pub(crate) fn socks_request(host: &str, port: u16) -> Vec<u8> {
+    let mut request = vec![SOCKS_5, 1, 0];
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => {
+            request.push(1);
+            request.extend_from_slice(&address.octets());
+        }
+        Ok(IpAddr::V6(address)) => {
+            request.push(4);
+            request.extend_from_slice(&address.octets());
+        }
+        Err(_) => {
+            request.extend_from_slice(&[3, u8::try_from(host.len()).unwrap_or_default()]);
+            request.extend_from_slice(host.as_bytes());
+        }
+    }
+    request.extend_from_slice(&port.to_be_bytes());
+    request
+}
+
+/// How many bytes follow the first five of the answer. Source: RFC 1928, 6.
+pub(crate) fn socks_answer(answer: [u8; 5]) -> Result<usize, String> {
+    let [version, reply, _, kind, first] = answer;
+    if version != SOCKS_5 {
+        return Err("it does not speak SOCKS 5".to_owned());
+    }
+    let problem = match reply {
+        0 => {
+            return match kind {
+                1 => Ok(4 - 1 + 2),
+                3 => Ok(usize::from(first) + 2),
+                4 => Ok(16 - 1 + 2),
+                _ => Err("its answer makes no sense".to_owned()),
+            };
+        }
+        1 => "it failed",
+        2 => "its rules do not allow this connection",
+        3 => "the network cannot be reached from it",
+        4 => "the host cannot be reached from it, or has no address there",
+        5 => "the host refuses its connection",
+        6 => "the time to live ran out",
+        7 => "it makes no connections",
+        8 => "it does not take this kind of address",
+        _ => "it failed for an unknown reason",
+    };
+    Err(format!("{problem} (SOCKS reply {reply})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login() -> (String, Secret) {
+        ("Aladdin".to_owned(), Secret::new("open sesame"))
+    }
+
+    #[test]
+    fn an_http_proxy_is_asked_as_the_standard_says() {
+        assert_eq!(
+            *http_request("a.example", 8883, None),
+            *b"CONNECT a.example:8883 HTTP/1.1\r\nHost: a.example:8883\r\n\r\n"
+        );
+        let request = http_request("::1", 443, Some(&login()));
+        let text = std::str::from_utf8(&request).unwrap();
+        assert!(text.starts_with("CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n"));
+        // RFC 7617, 2.
+        assert!(text.contains("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"));
+    }
+
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        // RFC 4648, 10.
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            let mut out = Vec::new();
+            push_base64(&mut out, bytes.as_bytes());
+            assert_eq!(out, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_http_answer_is_waited_for_and_understood() {
+        let yes = b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
+        for len in 0..yes.len() {
+            assert_eq!(http_answer(&yes[..len]), None, "{len}");
+        }
+        assert_eq!(http_answer(yes), Some(Ok(())));
+        assert_eq!(http_answer(b"HTTP/1.0 204 X\r\n\r\n"), Some(Ok(())));
+        for (answer, words) in [
+            (
+                &b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"[..],
+                "user name",
+            ),
+            (
+                b"HTTP/1.1 403 Filtered\r\n\r\nbody",
+                "answers HTTP/1.1 403 Filtered",
+            ),
+            (b"HTTP/1.1 200 OK\r\n\r\n\x20\x02", "more than an answer"),
+            (b"HTTP/1.1 \r\n\r\n", "it answers"),
+            (b"SSH-2.0", "does not speak HTTP"),
+            (b"\x05\x00", "does not speak HTTP"),
+            (b"\xff\xff", "does not speak HTTP"),
+        ] {
+            let problem = http_answer(answer).unwrap().unwrap_err();
+            assert!(problem.contains(words), "{problem}");
+        }
+        let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &[b'x'; HTTP_ANSWER_LEN]].concat();
+        assert!(http_answer(&endless).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_socks_proxy_is_asked_as_the_standard_says() {
+        assert_eq!(socks_greeting(None), [5, 1, 0]);
+        assert_eq!(socks_greeting(Some(&login())), [5, 2, 0, 2]);
+        assert_eq!(*socks_login(&login()), *b"\x01\x07Aladdin\x0bopen sesame");
+        assert_eq!(
+            socks_request("a.bc", 8883),
+            *b"\x05\x01\x00\x03\x04a.bc\x22\xb3"
+        );
+        assert_eq!(socks_request("1.2.3.4", 1), [5, 1, 0, 1, 1, 2, 3, 4, 0, 1]);
+        assert_eq!(socks_request("::1", 1).len(), 4 + 16 + 2);
+    }
+
+    #[test]
+    fn what_a_socks_proxy_answers_is_understood() {
+        assert_eq!(socks_choice([5, 0], None), Ok(false));
+        assert_eq!(socks_choice([5, 2], Some(&login())), Ok(true));
+        for (answer, login) in [([5, 2], None), ([5, 255], Some(login())), ([4, 0], None)] {
+            assert!(socks_choice(answer, login.as_ref()).is_err());
+        }
+        assert!(socks_login_answer([1, 0]).is_ok());
+        assert!(socks_login_answer([1, 1]).is_err());
+        assert_eq!(socks_answer([5, 0, 0, 1, 0]), Ok(5));
+        assert_eq!(socks_answer([5, 0, 0, 4, 0]), Ok(17));
+        assert_eq!(socks_answer([5, 0, 0, 3, 9]), Ok(11));
+        assert!(socks_answer([5, 0, 0, 2, 9]).is_err());
+        for reply in 1..=9 {
+            let problem = socks_answer([5, reply, 0, 1, 0]).unwrap_err();
+            assert!(problem.contains(&format!("SOCKS reply {reply}")));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Whom the device trusts and how it proves itself: what TLS is told. Checked by the layers above,
+//! which know TLS.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::{Endpoint, Error};
+
+/// One source of roots. A server's certificate must lead to one of them.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Trust {
+    /// The roots of the platform, built in.
+    BuiltIn,
+    /// The roots in these bytes, as PEM.
+    Pem(Arc<[u8]>),
+    /// The roots in this file, as PEM, read again at each connect.
+    File(PathBuf),
+    /// The roots of the operating system, read again at each connect.
+    System,
+}
+
+/// The bytes of a PEM appear as their number: someone may have put a private key there.
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("BuiltIn"),
+            Self::Pem(pem) => write!(f, "Pem({} bytes)", pem.len()),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::System => f.write_str("System"),
+        }
+    }
+}
+
+/// TLS versions that are spoken.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3.
+    #[default]
+    Both = 0,
+    /// 1.2 alone.
+    Only12 = 1,
+    /// 1.3 alone.
+    Only13 = 2,
+}
+
+/// A client certificate with its key, as PEM.
+#[derive(Clone)]
+pub(crate) enum ClientCertificate {
+    /// In memory.
+    Pem {
+        certificate: Arc<[u8]>,
+        key: Arc<Zeroizing<Vec<u8>>>,
+    },
+    /// In files, read again at each connect.
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pem { .. } => f.write_str("Pem(***)"),
+            Self::Files { certificate, key } => write!(f, "Files({certificate:?}, {key:?})"),
+        }
+    }
+}
+
+/// Everything that TLS is told.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsOptions {
+    /// Never empty.
+    pub(crate) trust: Vec<Trust>,
+    /// SHA-256 of the public keys that the server may have; empty for any.
+    pub(crate) pins: Vec<[u8; 32]>,
+    pub(crate) versions: TlsVersions,
+    pub(crate) client: Option<ClientCertificate>,
+    /// How long before its end a certificate is warned about; zero for never.
+    pub(crate) expiry_warning: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self {
+            trust: vec![Trust::BuiltIn],
+            pins: Vec::new(),
+            versions: TlsVersions::default(),
+            client: None,
+            expiry_warning: DAY * 30,
+        }
+    }
+}
+
+impl TlsOptions {
+    /// Whether a file must be read to know them all.
+    pub(crate) fn reads_files(&self) -> bool {
+        let reads = |trust: &Trust| matches!(trust, Trust::File(_) | Trust::System);
+        let files = matches!(self.client, Some(ClientCertificate::Files { .. }));
+        files || self.trust.iter().any(reads)
+    }
+}
+
+impl Endpoint {
+    /// Speaks these TLS versions. Default [`TlsVersions::Both`].
+    pub fn set_tls_versions(&mut self, versions: TlsVersions) {
+        self.tls_mut().versions = versions;
+    }
+
+    /// Warns, by the event [`CertificateExpiresSoon`](crate::EventKind::CertificateExpiresSoon), so
+    /// many days before the server's certificate or the root it leads to ends: 0 to 3650, 0 for
+    /// never. Default 30.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for more.
+    pub fn set_expiry_warning_days(&mut self, days: u16) -> Result<(), Error> {
+        if days > 3650 {
+            return Err(Error::argument(
+                "days",
+                format_args!("is {days}: 0 to 3650 is allowed"),
+            ));
+        }
+        self.tls_mut().expiry_warning = DAY * u32::from(days);
+        Ok(())
+    }
+
+    /// Accepts a server only if the SHA-256 of its public key (SubjectPublicKeyInfo) is this one or
+    /// one that was pinned before: 64 hexadecimal digits, colons between them are ignored. The
+    /// certificate must be good in every other way too.
+    ///
+    /// Pin the next key as well as the present one, or the device is locked out when it changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is something else.
+    pub fn pin_server_key(&mut self, sha256: &str) -> Result<(), Error> {
+        let digits = sha256.replace(':', "");
+        let mut pin = [0; 32];
+        hex::decode_to_slice(&digits, &mut pin).map_err(|_| {
+            Error::argument(
+                "sha256",
+                "is not the 64 hexadecimal digits of a SHA-256, as openssl dgst -sha256 prints it",
+            )
+        })?;
+        self.tls_mut().pins.push(pin);
+        Ok(())
+    }
+
+    /// Where the roots come from.
+    pub fn trust(&self) -> &[Trust] {
+        &self.tls().trust
+    }
+
+    /// A text that stands for the client certificate, if there is one.
+    pub(crate) fn client_certificate_key(&self) -> Option<String> {
+        Some(match self.tls().client.as_ref()? {
+            ClientCertificate::Pem { certificate, .. } => {
+                format!("certificate {}", hex::encode(Sha256::digest(certificate)))
+            }
+            ClientCertificate::Files { certificate, .. } => {
+                format!("certificate {}", certificate.display())
+            }
+        })
+    }
+
+    /// Whether a client certificate is shown.
+    pub fn has_client_certificate(&self) -> bool {
+        self.tls().client.is_some()
+    }
+}
