@@ -91,7 +91,8 @@ pub(crate) fn log(level: Level, target: &str, text: fmt::Arguments<'_>) {
         return;
     };
     let text = text.to_string().replace(char::is_control, " ");
-    let time = clock::wall_clock()
+    // Not the application's own clock: a callback must not run for each line.
+    let time = clock::system_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let say = |level, target: &str, text: &str| {

@@ -59,7 +59,12 @@ pub(crate) fn wall_clock() -> SystemTime {
     better
         .and_then(|clock| clock())
         .and_then(|time| UNIX_EPOCH.checked_add(time))
-        .unwrap_or_else(SystemTime::now)
+        .unwrap_or_else(system_clock)
+}
+
+/// What the system believes the date to be. No callback of the application runs for it.
+pub(crate) fn system_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// 32 bits for jitter, which must differ between devices but need not be a secret.
@@ -76,7 +81,7 @@ pub(crate) fn nonce() -> Option<u64> {
 fn weak_entropy() -> u32 {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let call = CALLS.fetch_add(1, Ordering::Relaxed);
-    let wall = wall_clock()
+    let wall = system_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_nanos();

@@ -387,11 +387,12 @@ impl Driver {
         self.packets = VecDeque::new();
         self.flushing = false;
         let chunk = mem::take(&mut self.chunk);
+        let entropy = clock::entropy();
         let mut core = self.hub.lock();
         let budget = core.budget();
         let mut budget = budgets::lock(&budget);
         core.device
-            .handle_lost(error, chunk, now, clock::entropy(), &mut budget);
+            .handle_lost(error, chunk, now, entropy, &mut budget);
         drop(budget);
         self.hub.release(core);
     }

@@ -66,7 +66,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(config: Config, runtime: Runtime) -> Self {
         let max_packet_len = config.profile().packet_len();
-        let name = config.identity().budget_key();
+        let name = config.budget_key();
         Self {
             core: Mutex::new(Core {
                 budget: budgets::of(config.budget_key(), config.connects_per_minute()),

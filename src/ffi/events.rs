@@ -144,7 +144,7 @@ pub struct aliot_log_record {
     pub target: *const c_char,
     /// The line, without a line feed and without a secret.
     pub text: *const c_char,
-    /// When it was logged: milliseconds since 1970, UTC, by the device's clock.
+    /// When it was logged: milliseconds since 1970, UTC, by the system's clock.
     pub time_ms: u64,
 }
 
