@@ -579,7 +579,7 @@ typedef struct aliot_log_record {
     const char *target;
     /** The line, without a line feed and without a secret. */
     const char *text;
-    /** When it was logged: milliseconds since 1970, UTC, by the device's clock. */
+    /** When it was logged: milliseconds since 1970, UTC, by the system's clock. */
     uint64_t time_ms;
 } aliot_log_record;
 
