@@ -25,9 +25,10 @@ fn native_libraries_are_those_of_cmakelists() {
     );
 }
 
-/// The words of the list, up to what CMake says about the variable itself.
+/// The words of the list, up to what CMake says about the variable itself. The last one is the
+/// host's; what stands before it asks rustc about another target.
 fn committed(cmake: &str) -> Vec<String> {
-    let start = cmake.find(VARIABLE).expect("CMakeLists.txt has no list");
+    let start = cmake.rfind(VARIABLE).expect("CMakeLists.txt has no list");
     let list = &cmake[start + VARIABLE.len()..];
     let list = &list[..list.find(')').unwrap()];
     list.split_whitespace()

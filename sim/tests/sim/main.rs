@@ -21,3 +21,4 @@ mod signatures;
 mod startup;
 mod state_file;
 mod upgrades;
+mod webdriver;
