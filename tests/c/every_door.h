@@ -16,18 +16,6 @@ static bool ignore_end(const aliot_registration_end *end, void *userdata)
     return true;
 }
 
-/* Of a device whose platform does not answer on any port. */
-static inline aliot_registration *fixture_registration(void)
-{
-    aliot_registration *registration = NULL;
-    aliot_endpoint *endpoint = NULL;
-    CHECK_OK(aliot_endpoint_create_for_host("127.0.0.1", 1, &endpoint));
-    CHECK_OK(aliot_registration_create(endpoint, "pk", "device", "product-secret",
-                                       ALIOT_REGISTRATION_KIND_PREREGISTERED, &registration));
-    aliot_endpoint_destroy(endpoint);
-    return registration;
-}
-
 #define ON_REGISTRATION(function, ...) \
     static aliot_result call_##function(aliot_client *client) \
     { \

@@ -39,4 +39,16 @@ static inline aliot_client *fixture_client(void)
     return client;
 }
 
+/* Of a device whose platform does not answer on any port. */
+static inline aliot_registration *fixture_registration(void)
+{
+    aliot_registration *registration = NULL;
+    aliot_endpoint *endpoint = NULL;
+    CHECK_OK(aliot_endpoint_create_for_host("127.0.0.1", 1, &endpoint));
+    CHECK_OK(aliot_registration_create(endpoint, "pk", "device", "product-secret",
+                                       ALIOT_REGISTRATION_KIND_PREREGISTERED, &registration));
+    aliot_endpoint_destroy(endpoint);
+    return registration;
+}
+
 #endif

@@ -7,7 +7,7 @@ use crate::run;
 use crate::toolbox::{ROOT, build, check, has_valgrind, installed_library, valgrind};
 
 /// Pointers that may be left out, or mean something when they are.
-const OPTIONAL: [&str; 11] = [
+const OPTIONAL: [&str; 15] = [
     "token_out",
     "count_out",
     "userdata",
@@ -16,10 +16,14 @@ const OPTIONAL: [&str; 11] = [
     "on_event",
     "on_completion",
     "on_record",
+    "on_store",
+    "on_time",
     "product_secret",
     // Texts that are copied as far as there is room, which may be none.
     "aliot_sign_check.buffer",
     "aliot_sign_check.endpoint",
+    "aliot_registration_set_instance_id.instance_id",
+    "aliot_registration_start.runtime",
 ];
 
 struct Parameter<'a> {
@@ -40,6 +44,9 @@ impl Parameter<'_> {
             "void *" => "NULL".to_owned(),
             kind if kind.ends_with("_cb") => match self.name {
                 "release" => "NULL".to_owned(),
+                // These two are called when everything else is right.
+                "on_end" => "ended".to_owned(),
+                "on_time" => "no_time".to_owned(),
                 _ => format!("({kind})never"),
             },
             kind if kind.ends_with("**") => format!("({kind})(void *)scratch"),
@@ -104,6 +111,18 @@ static void never(void)
     CHECK(!"called back");
 }
 
+static bool ended(const aliot_registration_end *end, void *userdata)
+{
+    (void)userdata;
+    return end->identity != NULL;
+}
+
+static uint64_t no_time(void *userdata)
+{
+    (void)userdata;
+    return 0;
+}
+
 static void must_be_refused(const char *call, aliot_result result)
 {
     if (result != ALIOT_RESULT_NULL_POINTER) {
@@ -120,12 +139,14 @@ const OBJECTS: &str = "
     aliot_client *client = fixture_client();
     aliot_credentials *credentials = NULL;
     aliot_runtime *runtime = NULL;
+    aliot_registration *registration = fixture_registration();
     CHECK_OK(aliot_credentials_create(config, &credentials));
     CHECK_OK(aliot_runtime_create(ALIOT_DISPATCH_POLL, &runtime));
 ";
 
 const OBJECTS_END: &str = "
     aliot_client_destroy(client);
+    aliot_registration_destroy(registration);
     aliot_runtime_destroy(runtime);
     aliot_credentials_destroy(credentials);
     aliot_config_destroy(config);
