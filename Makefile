@@ -47,7 +47,7 @@ test: deps
 		{ echo 'please run: rustup component add rustfmt clippy'; exit 1; }
 	cargo fetch --locked || cargo fetch --locked # the one retry: the registry may be slow
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	$(MAKE) --no-print-directory docs python
 	[ ! -x '$(PYTHON)' ] || export ALIOT_PYTHON='$(PYTHON)'; cargo test --locked --workspace
 	cmake -S . -B $(BUILD)/test -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror

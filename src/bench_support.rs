@@ -113,11 +113,14 @@ impl Loop {
     pub fn deliver(&mut self) -> usize {
         let mut callbacks = 0;
         loop {
-            let (delivered, again) = self.mailbox.deliver();
+            let (delivered, again) = self.mailbox.deliver(&|_| ());
             callbacks += delivered.callbacks;
-            if delivered.bytes > 0 {
-                self.device
-                    .handle_delivered(delivered.bytes, delivered.acks.into_iter());
+            if delivered.callbacks > 0 {
+                self.device.handle_delivered(
+                    delivered.bytes,
+                    delivered.completions,
+                    delivered.acks.into_iter(),
+                );
             }
             if !again {
                 return callbacks;

@@ -1,6 +1,8 @@
 //! Runs one hot path a number of times, in batches of 50 messages, for somebody who counts
 //! instructions: `hot_paths PATH COUNT`.
 
+#![expect(clippy::print_stdout, reason = "a program that prints its usage")]
+
 use std::hint::black_box;
 
 use aliot::bench_support::Loop;
