@@ -241,3 +241,27 @@ fn blocking_inside_a_callback_is_refused() {
     let outcome = receiver.recv_timeout(PATIENCE).unwrap();
     assert_eq!(outcome, Err(ErrorKind::WouldDeadlock));
 }
+
+#[test]
+fn a_name_that_cannot_be_looked_up_is_told_retried_and_costs_no_connect() {
+    let identity = Identity::verbatim("nameless", "user", "password").unwrap();
+    let mut endpoint = Endpoint::host("no-such-host.invalid", 1883).unwrap();
+    endpoint.set_dangerous_plaintext();
+    // The platform's profile: five connects a minute, which a failed lookup is not.
+    let config = Config::new(&identity, &endpoint).unwrap();
+    let device = Device::start(&config);
+    for n in 1..=7 {
+        let event = device.event(EventKind::ConnectFailed, n);
+        let error = event.error.unwrap();
+        assert_eq!(
+            (error.kind(), error.stage()),
+            (ErrorKind::Dns, Stage::Resolve),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains("no-such-host.invalid"),
+            "{error}"
+        );
+        device.client.retry_now().unwrap();
+    }
+}
