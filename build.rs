@@ -90,7 +90,8 @@ const CONTRACT: &str = r"/*
  *            ALIOT_RESULT_INTERNAL.
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
- *            not wait, except aliot_client_destroy, which is allowed everywhere.
+ *            not wait, except aliot_client_destroy, which is allowed everywhere. The library's own
+ *            threads take no signals, and no write of theirs raises SIGPIPE in the program.
  * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
  *            inside a call of the application, but for aliot_runtime_poll and what
  *            aliot_client_destroy delivers: they may call anything. A slow callback delays

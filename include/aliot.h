@@ -29,7 +29,8 @@
  *            ALIOT_RESULT_INTERNAL.
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
- *            not wait, except aliot_client_destroy, which is allowed everywhere.
+ *            not wait, except aliot_client_destroy, which is allowed everywhere. The library's own
+ *            threads take no signals, and no write of theirs raises SIGPIPE in the program.
  * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
  *            inside a call of the application, but for aliot_runtime_poll and what
  *            aliot_client_destroy delivers: they may call anything. A slow callback delays
@@ -110,7 +111,7 @@ typedef enum aliot_result {
     ALIOT_RESULT_NETWORK = 302,
     /** Name lookup, TCP, TLS and CONNACK together took longer than allowed. */
     ALIOT_RESULT_CONNECT_TIMEOUT = 303,
-    /** The peer closed the connection in an orderly way. */
+    /** The peer closed the connection. */
     ALIOT_RESULT_CLOSED_BY_PEER = 304,
     /** The proxy refused to connect to the platform. */
     ALIOT_RESULT_PROXY = 305,
@@ -1539,7 +1540,7 @@ aliot_result aliot_config_set_take_over_policy(aliot_config *config, aliot_take_
 aliot_result aliot_config_use_platform_rates(aliot_config *config);
 
 /**
- * Sends at most so many messages of QoS 0 and of QoS 1 a second: 1..1000000 each, or 0 for any
+ * Sends at most so many messages of QoS 0 and of QoS 1 a second: 1..10000 each, or 0 for any
  * number, which is the default. What waits counts against the outbox.
  *
  * Errors:
@@ -1737,8 +1738,10 @@ aliot_result aliot_client_start(aliot_client *client);
  * Stops once what is queued has been sent and acknowledged, or `drain_timeout_ms` has passed.
  *
  * Does not wait. Until the event STOPPED, publishing and subscribing answer ALIOT_RESULT_CLOSING;
- * what is left at the deadline completes with ALIOT_RESULT_CANCELLED. 0 stops at once. A stopped
- * client can be started again, and keeps its subscriptions and callbacks.
+ * what is left at the deadline completes with ALIOT_RESULT_CANCELLED. 0 stops at once. Without a
+ * connection the drain goes on waiting for one: in an outage, 0 is the answer. DISCONNECT follows
+ * the drain and takes 2 seconds at most. A stopped client can be started again, and keeps its
+ * subscriptions and callbacks. Does nothing if the client is stopped.
  */
 aliot_result aliot_client_stop(aliot_client *client, uint32_t drain_timeout_ms);
 
@@ -1842,7 +1845,7 @@ aliot_result aliot_client_publish_expiring(aliot_client *client,
 
 /**
  * Calls `on_message` for every message whose topic matches `filter`, now and after every
- * reconnect.
+ * reconnect. Allowed in every state, before the first start as well.
  *
  * The completion says what the platform granted. Subscribing to the same filter again replaces its
  * callback and releases the user data of the former one. `token_out` may be NULL.

@@ -81,7 +81,7 @@ pub enum ErrorKind {
     Network,
     /// Name lookup, TCP, TLS and CONNACK together took longer than allowed.
     ConnectTimeout,
-    /// The peer closed the connection in an orderly way.
+    /// The peer closed the connection.
     ClosedByPeer,
     /// A TLS setting is unusable.
     TlsConfig,

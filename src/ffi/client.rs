@@ -103,8 +103,10 @@ pub extern "C" fn aliot_client_start(client: *mut aliot_client) -> aliot_result 
 /// Stops once what is queued has been sent and acknowledged, or `drain_timeout_ms` has passed.
 ///
 /// Does not wait. Until the event STOPPED, publishing and subscribing answer ALIOT_RESULT_CLOSING;
-/// what is left at the deadline completes with ALIOT_RESULT_CANCELLED. 0 stops at once. A stopped
-/// client can be started again, and keeps its subscriptions and callbacks.
+/// what is left at the deadline completes with ALIOT_RESULT_CANCELLED. 0 stops at once. Without a
+/// connection the drain goes on waiting for one: in an outage, 0 is the answer. DISCONNECT follows
+/// the drain and takes 2 seconds at most. A stopped client can be started again, and keeps its
+/// subscriptions and callbacks. Does nothing if the client is stopped.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_client_stop(
     client: *mut aliot_client,
@@ -289,7 +291,7 @@ pub unsafe extern "C" fn aliot_client_publish_expiring(
 }
 
 /// Calls `on_message` for every message whose topic matches `filter`, now and after every
-/// reconnect.
+/// reconnect. Allowed in every state, before the first start as well.
 ///
 /// The completion says what the platform granted. Subscribing to the same filter again replaces its
 /// callback and releases the user data of the former one. `token_out` may be NULL.

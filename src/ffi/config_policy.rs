@@ -53,7 +53,7 @@ pub extern "C" fn aliot_config_use_platform_rates(config: *mut aliot_config) -> 
     })
 }
 
-/// Sends at most so many messages of QoS 0 and of QoS 1 a second: 1..1000000 each, or 0 for any
+/// Sends at most so many messages of QoS 0 and of QoS 1 a second: 1..10000 each, or 0 for any
 /// number, which is the default. What waits counts against the outbox.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ pub enum aliot_result {
     Network = 302,
     /// Name lookup, TCP, TLS and CONNACK together took longer than allowed.
     ConnectTimeout = 303,
-    /// The peer closed the connection in an orderly way.
+    /// The peer closed the connection.
     ClosedByPeer = 304,
     /// The proxy refused to connect to the platform.
     Proxy = 305,

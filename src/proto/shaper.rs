@@ -1,45 +1,56 @@
-//! The shaper: at most so many messages a second, by a bucket of tokens for each quality.
+//! The shaper: at most so many messages in any second.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// One quality's bucket: it holds one second's worth and fills evenly.
-#[derive(Clone, Copy, Debug)]
-pub struct Shaper {
-    /// Time that one message costs; zero for no limit.
-    cost: Duration,
-    /// The bucket is full at this time, and empty one second before.
-    full_at: Duration,
-}
+/// The window in which messages are counted: the platform's limits are per second.
+const WINDOW: Duration = Duration::from_secs(1);
 
-/// What a bucket holds.
-const DEPTH: Duration = Duration::from_secs(1);
+/// One quality's limit. A burst of as many messages as a second may carry leaves at once; the next
+/// waits until the first of them is a second old, wherever the platform's seconds begin.
+#[derive(Clone, Debug)]
+pub struct Shaper {
+    /// `None` for no limit.
+    rate: Option<usize>,
+    /// When the messages of the last second left, the oldest first.
+    left: VecDeque<Duration>,
+}
 
 impl Shaper {
     /// `rate` messages a second; `None` for no limit.
     pub fn new(rate: Option<u32>) -> Self {
         Self {
-            cost: rate.map_or(Duration::ZERO, |rate| DEPTH / rate.max(1)),
-            full_at: Duration::ZERO,
+            rate: rate.map(|rate| rate.max(1) as usize),
+            left: VecDeque::new(),
         }
     }
 
-    /// Takes one message out of the bucket, if there is one.
+    /// Lets one message leave, if it may.
     pub fn take(&mut self, now: Duration) -> bool {
-        let free = self.free_at(now) <= now;
-        if free {
-            self.full_at = self.full_at.max(now) + self.cost;
+        let Some(rate) = self.rate else {
+            return true;
+        };
+        if self.free_at(now) > now {
+            return false;
         }
-        free
+        while self.left.len() >= rate {
+            self.left.pop_front();
+        }
+        self.left.push_back(now);
+        true
     }
 
     /// When the next message may leave: `now` if it may at once.
     pub fn free_at(&self, now: Duration) -> Duration {
-        (self.full_at + self.cost).saturating_sub(DEPTH).max(now)
+        match (self.rate, self.left.front()) {
+            (Some(rate), Some(&first)) if self.left.len() >= rate => now.max(first + WINDOW),
+            _ => now,
+        }
     }
 
     /// Whether there is no limit.
     pub fn is_open(&self) -> bool {
-        self.cost.is_zero()
+        self.rate.is_none()
     }
 }
 
@@ -48,18 +59,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_second_carries_more_than_twice_the_rate_and_the_long_run_exactly_the_rate() {
+    fn no_second_carries_more_than_the_rate_wherever_it_begins() {
         let mut shaper = Shaper::new(Some(10));
         let mut sent = Vec::new();
         for tick in 0..10_000_u64 {
             let now = Duration::from_millis(tick);
-            while shaper.take(now) {
+            while (tick < 3000 || tick % 70 == 0) && shaper.take(now) {
                 sent.push(now);
             }
         }
-        // The first burst, and then one every tenth of a second.
-        assert_eq!(sent.iter().filter(|time| time.is_zero()).count(), 10);
-        assert_eq!(sent.len(), 10 + 99);
+        for begin in &sent {
+            let within = sent
+                .iter()
+                .filter(|&time| (*begin..*begin + WINDOW).contains(time));
+            assert!(within.count() <= 10, "in the second from {begin:?}");
+        }
+        assert!(sent.len() >= 95, "and it is used: {}", sent.len());
     }
 
     #[test]
@@ -70,7 +85,7 @@ mod tests {
             assert!(shaper.take(now));
         }
         let next = shaper.free_at(now);
-        assert_eq!(next, now + Duration::from_millis(250));
+        assert_eq!(next, now + WINDOW);
         assert!(!shaper.take(next - Duration::from_nanos(1)));
         assert!(shaper.take(next));
     }

@@ -28,7 +28,7 @@ pub enum TakeOverPolicy {
 }
 
 /// Most messages a second that a limit may allow.
-const MAX_RATE: u32 = 1_000_000;
+const MAX_RATE: u32 = 10_000;
 
 /// Messages of each quality a second. Source: the platform's page on limits.
 const PLATFORM_RATES: [u32; 2] = [30, 10];
@@ -53,7 +53,7 @@ impl Config {
         self.rates = PLATFORM_RATES.map(Some);
     }
 
-    /// Sends at most so many messages of QoS 0 and of QoS 1 a second, 1 to 1,000,000 each; `None`
+    /// Sends at most so many messages of QoS 0 and of QoS 1 a second, 1 to 10,000 each; `None`
     /// for no limit. What waits counts against the outbox.
     ///
     /// # Errors
