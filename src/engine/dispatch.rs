@@ -1,4 +1,9 @@
-//! The callback side: mailboxes with work, and the thread or the poll that runs it.
+//! The callback side: mailboxes with work, and the threads or the poll that run it.
+//!
+//! The two threads of a runtime take turns. One drives the network; when that has brought something
+//! for the application, it leaves the network to the other and runs the callbacks itself. A message
+//! so reaches its callback on the thread that read it, without waiting for another one to wake up,
+//! and a callback that blocks holds up callbacks alone.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -8,6 +13,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use crate::log::{Level, log};
@@ -76,11 +83,24 @@ struct State {
     closed: bool,
     polling: bool,
     signalled: bool,
+    /// The thread that drives the network, and what makes it look whether it should leave.
+    driver: Option<ThreadId>,
+    leave: Option<Waker>,
+    /// A thread runs callbacks.
+    running: bool,
+    /// A thread waits for either.
+    waiting: bool,
+}
+
+/// What a thread of the runtime does next.
+enum Turn {
+    Drive,
+    Run(Arc<dyn Work>),
 }
 
 impl Dispatcher {
-    /// For a callback thread.
-    pub(crate) fn for_thread() -> Self {
+    /// For callbacks on the runtime's threads.
+    pub(crate) fn for_threads() -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -107,7 +127,7 @@ impl Dispatcher {
         })?;
         Ok(Self {
             signal: Some(signal),
-            ..Self::for_thread()
+            ..Self::for_threads()
         })
     }
 
@@ -130,8 +150,25 @@ impl Dispatcher {
             // A full buffer is readable as well; nothing else can fail on a socket pair.
             let _ = (&*write).write(&[1]);
         }
-        drop(state);
-        self.changed.notify_one();
+        if self.signal.is_some() {
+            drop(state);
+            self.changed.notify_one();
+            return;
+        }
+        // Whoever runs callbacks looks again when it is done.
+        if state.running {
+            return;
+        }
+        if state.driver == Some(thread::current().id()) {
+            let leave = state.leave.take();
+            drop(state);
+            if let Some(leave) = leave {
+                leave.wake();
+            }
+        } else if std::mem::take(&mut state.waiting) {
+            drop(state);
+            self.changed.notify_one();
+        }
     }
 
     /// `work` has nothing to run any more. Without this, a runtime that nobody polls would keep a
@@ -172,43 +209,87 @@ impl Dispatcher {
         }
     }
 
-    /// Runs callbacks until [`Dispatcher::close`]: the body of the callback thread.
-    pub(crate) fn run_thread(&self) {
-        loop {
-            let mut state = self.lock();
-            let work = loop {
-                if let Some(work) = state.ready.pop_front() {
-                    break work;
+    /// Drives the network with `drive` and runs callbacks, in turns with another thread, until
+    /// [`Dispatcher::close`]. `drive` returns when [`Dispatcher::poll_leave`] says so.
+    pub(crate) fn run_thread(&self, drive: impl Fn()) {
+        while let Some(turn) = self.next_turn() {
+            match turn {
+                Turn::Drive => {
+                    drive();
+                    self.lock().driver = None;
                 }
-                if state.closed {
-                    return;
+                Turn::Run(work) => {
+                    run(work);
+                    self.lock().running = false;
                 }
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            };
-            drop(state);
-            run(work);
+            }
         }
     }
 
-    /// Ends the callback thread once nothing is ready.
+    fn next_turn(&self) -> Option<Turn> {
+        let mut state = self.lock();
+        loop {
+            if self.signal.is_none()
+                && !state.running
+                && let Some(work) = state.ready.pop_front()
+            {
+                state.running = true;
+                // Before the callback, which may take its time.
+                if state.driver.is_none() && std::mem::take(&mut state.waiting) {
+                    drop(state);
+                    self.changed.notify_one();
+                }
+                return Some(Turn::Run(work));
+            }
+            if state.closed {
+                return None;
+            }
+            if state.driver.is_none() {
+                state.driver = Some(thread::current().id());
+                return Some(Turn::Drive);
+            }
+            state.waiting = true;
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Ready when the thread that drives the network must leave it: for callbacks that nobody runs,
+    /// or for good.
+    pub(crate) fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        let has_callbacks = self.signal.is_none() && !state.running && !state.ready.is_empty();
+        if state.closed || has_callbacks {
+            return Poll::Ready(());
+        }
+        state.leave = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Ends the threads once nothing is ready.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        let leave = state.leave.take();
+        drop(state);
         self.changed.notify_all();
+        if let Some(leave) = leave {
+            leave.wake();
+        }
     }
 
     /// Waits at most `timeout` for work and runs what is ready. Returns how many callbacks ran.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] on a runtime with a thread and while another thread polls,
+    /// [`ErrorKind::InvalidState`] on a runtime with threads for callbacks and while another thread polls,
     /// [`ErrorKind::WouldDeadlock`] inside a callback.
     pub(crate) fn poll(&self, timeout: Duration) -> Result<usize, Error> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::InvalidState, Stage::State, text));
         if self.signal.is_none() {
-            return refuse("this runtime has a callback thread: there is nothing to poll");
+            return refuse("this runtime runs callbacks by itself: there is nothing to poll");
         }
         if in_callback() {
             let text = "a callback cannot poll for callbacks";

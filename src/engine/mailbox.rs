@@ -80,6 +80,8 @@ struct State {
     scheduled: bool,
     /// Being delivered.
     running: bool,
+    /// Threads that wait until it is not.
+    waiting: usize,
 }
 
 /// What has been delivered, for the device.
@@ -172,8 +174,7 @@ impl Mailbox {
         state.running = false;
         let again = !state.queue.is_empty() || !state.replaced.is_empty();
         state.scheduled |= again;
-        drop(state);
-        self.idle.notify_all();
+        self.let_wait_end(state);
         (delivered, again)
     }
 
@@ -192,10 +193,12 @@ impl Mailbox {
             return !state.running && !std::mem::replace(&mut state.scheduled, true);
         }
         while state.running {
+            state.waiting += 1;
             state = self
                 .idle
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         state.running = true;
         self.finish(state);
@@ -233,9 +236,17 @@ impl Mailbox {
             .iter()
             .any(|output| matches!(output, Output::Completion(_)));
         state.scheduled |= again;
-        drop(state);
-        self.idle.notify_all();
+        self.let_wait_end(state);
         again
+    }
+
+    /// Tells those who wait for a callback to end, if there are any: it is a system call.
+    fn let_wait_end(&self, state: MutexGuard<'_, State>) {
+        let has_waiting = state.waiting > 0;
+        drop(state);
+        if has_waiting {
+            self.idle.notify_all();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The runtime: one network thread and one place where callbacks run, for any number of clients.
+//! The runtime: threads for the network and a place where callbacks run, for any number of clients.
 
+use std::future::poll_fn;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle, ThreadId};
@@ -7,7 +8,6 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::Notify;
 
 use super::dispatch::{Dispatcher, in_callback};
 use crate::{Error, ErrorKind, Stage};
@@ -15,21 +15,20 @@ use crate::{Error, ErrorKind, Stage};
 /// Where the callbacks of a runtime's clients run.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Dispatch {
-    /// On a thread of the runtime.
+    /// On the runtime's two threads, which take turns at the network and at callbacks.
     #[default]
     Thread,
     /// Inside [`Runtime::poll`], on the thread that calls it.
     Poll,
 }
 
-/// A network thread, and a callback thread or [`Runtime::poll`]. Clones are the same runtime; it
-/// ends with its last clone and its last client.
+/// Two threads that take turns, or a network thread and [`Runtime::poll`]. Clones are the same
+/// runtime; it ends with its last clone and its last client.
 #[derive(Clone)]
 pub struct Runtime(Arc<Inner>);
 
 struct Inner {
     handle: Handle,
-    stop: Arc<Notify>,
     dispatcher: Arc<Dispatcher>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -43,35 +42,37 @@ impl Runtime {
     ///
     /// [`ErrorKind::NoResources`] if the system gives no thread or no descriptor.
     pub fn new(dispatch: Dispatch) -> Result<Self, Error> {
-        let dispatcher = Arc::new(match dispatch {
-            Dispatch::Thread => Dispatcher::for_thread(),
-            Dispatch::Poll => Dispatcher::for_poll()?,
-        });
-        let tokio = Builder::new_current_thread()
+        let (dispatcher, names) = match dispatch {
+            Dispatch::Thread => (Dispatcher::for_threads(), ["aliot-1", "aliot-2"].as_slice()),
+            Dispatch::Poll => (Dispatcher::for_poll()?, ["aliot-net"].as_slice()),
+        };
+        let dispatcher = Arc::new(dispatcher);
+        let network = Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(|error| no_resources("the network's event loop", &error))?;
-        let stop = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
-            handle: tokio.handle().clone(),
-            stop: Arc::clone(&stop),
+            handle: network.handle().clone(),
             dispatcher: Arc::clone(&dispatcher),
             threads: Mutex::default(),
         });
-        // From here on `inner` stops what has been started, should the next thread fail.
-        inner.keep(spawn("aliot-net", move || {
-            tokio.block_on(stop.notified());
-            // A name lookup that hangs must not hold the process.
-            tokio.shutdown_background();
-        })?);
-        if dispatch == Dispatch::Thread {
-            inner.keep(spawn("aliot-callback", move || dispatcher.run_thread())?);
+        let network = Arc::new(network);
+        for name in names {
+            let (dispatcher, network) = (Arc::clone(&dispatcher), Arc::clone(&network));
+            // Should this fail, `inner` stops what has been started.
+            inner.keep(spawn(name, move || {
+                dispatcher.run_thread(|| network.block_on(poll_fn(|cx| dispatcher.poll_leave(cx))));
+                if let Some(network) = Arc::into_inner(network) {
+                    // A name lookup that hangs must not hold the process.
+                    network.shutdown_background();
+                }
+            })?);
         }
         Ok(Self(inner))
     }
 
-    /// The runtime of clients that name none: one for the process, with a callback thread, made on
+    /// The runtime of clients that name none: one for the process, of the kind [`Dispatch::Thread`], made on
     /// first use and ended with its last client.
     ///
     /// # Errors
@@ -91,14 +92,14 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] if the runtime has a callback thread or another thread polls it,
+    /// [`ErrorKind::InvalidState`] if the runtime runs callbacks by itself or another thread polls it,
     /// [`ErrorKind::WouldDeadlock`] inside a callback.
     pub fn poll(&self, timeout: Duration) -> Result<usize, Error> {
         self.0.dispatcher.poll(timeout)
     }
 
     /// A descriptor that is readable while [`Runtime::poll`] has callbacks to run. `None` if the
-    /// runtime has a callback thread.
+    /// runtime runs callbacks by itself.
     pub fn fd(&self) -> Option<RawFd> {
         self.0.dispatcher.fd()
     }
@@ -130,7 +131,6 @@ impl Inner {
 impl Drop for Inner {
     /// Waits for the threads, except where that would be waiting for itself.
     fn drop(&mut self) {
-        self.stop.notify_one();
         self.dispatcher.close();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
