@@ -29,15 +29,17 @@
  *            ALIOT_RESULT_INTERNAL.
  * THREADS    Every function may be called from every thread. Functions documented as blocking
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
- *            not wait, except aliot_client_destroy, which is allowed everywhere. The library's own
- *            threads take no signals, and no write of theirs raises SIGPIPE in the program.
+ *            not wait, except aliot_client_destroy, which is allowed everywhere; a message that
+ *            comes alone may be written to the socket by the thread that publishes it. The
+ *            library's own threads take no signals, and no write raises SIGPIPE in the program.
  * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
  *            inside a call of the application, but for aliot_runtime_poll and what
  *            aliot_client_destroy delivers: they may call anything. A slow callback delays
  *            other callbacks of its runtime. It never delays the keep-alive.
- * RUNTIMES   A runtime is one network thread and one place where callbacks run: a thread of the
- *            library, or aliot_runtime_poll on a thread of the application. Any number of clients
- *            share it.
+ * RUNTIMES   A runtime is two threads, one of which tends to the network while the other runs
+ *            callbacks or rests; they change places. Or it is a network thread alone, and callbacks
+ *            run in aliot_runtime_poll on a thread of the application. Any number of clients share
+ *            it.
  * FORK       A child of fork cannot use the objects of its parent: functions return
  *            ALIOT_RESULT_BAD_HANDLE, or ALIOT_RESULT_INVALID_STATE where they take no handle.
  * TEXT       UTF-8, NUL-terminated. Payloads and certificates are bytes with a length.
@@ -1636,9 +1638,10 @@ const char *aliot_credentials_password(const aliot_credentials *credentials);
 /* ---- Runtime: where clients run -------------------------------------------------------------- */
 
 /**
- * Starts a network thread and, for ALIOT_DISPATCH_THREAD, a callback thread.
+ * Starts two threads, which take turns at the network and at callbacks, or for ALIOT_DISPATCH_POLL
+ * a network thread.
  *
- * Few programs need it: clients that name no runtime share one with a callback thread.
+ * Few programs need it: clients that name no runtime share one of the kind ALIOT_DISPATCH_THREAD.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT if `dispatch` is not a value of aliot_dispatch;

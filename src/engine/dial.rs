@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use super::expiry::{self, Notice};
 use super::link::Link;
+use super::socket::Socket;
 use super::tls::Settings;
 #[cfg(feature = "websocket")]
 use super::websocket;
@@ -136,6 +137,7 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
         watch.stage(Stage::Proxy);
         proxy::pass(&mut stream, proxy, &target.host, target.port).await?;
     }
+    let stream = Socket(stream);
     let link = match tls {
         None => Link::Plain(stream),
         Some(tls) => encrypt(stream, tls, target, watch).await?,
@@ -150,7 +152,7 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
 }
 
 async fn encrypt(
-    stream: TcpStream,
+    stream: Socket,
     (settings, name): (Arc<Settings>, ServerName<'static>),
     target: &Target,
     watch: &mut dyn Watch,

@@ -1,11 +1,10 @@
 //! The driver: one task for each client, which does what its device says.
 //!
-//! It is a single poll function. Nothing in it is cancelled half way, no lock is held across a
-//! system call, and reading goes on while writing waits.
+//! It is a single poll function. Nothing in it is cancelled half way, the device's lock is not held
+//! across a system call, and reading goes on while writing waits.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -24,11 +23,11 @@ use super::expiry::Notice;
 use super::hub::Hub;
 use super::link::Link;
 use super::trace;
+use super::wire::{Connection, Dial, Wire};
 use crate::log::{Level, log};
 use crate::proto::codec::{self, Malformed, Packet};
 use crate::proto::device::Action;
-use crate::proto::outbox::Chunk;
-use crate::{Error, ErrorKind, Stage};
+use crate::{Error, Stage};
 
 /// Bytes asked of the socket at once. One buffer serves every connection of a thread.
 const READ_LEN: usize = 64 * 1024;
@@ -53,23 +52,9 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
 }
 
-type Dial = Pin<Box<dyn Future<Output = Result<Link, Error>> + Send>>;
-
-enum Connection {
-    None,
-    Dialing(Dial),
-    Open(Link),
-    /// Saying goodbye.
-    Closing(Link),
-}
-
 /// See the module.
 pub(crate) struct Driver {
     hub: Arc<Hub>,
-    connection: Connection,
-    chunk: Chunk,
-    /// TLS took all of the chunk and has not flushed it.
-    flushing: bool,
     inbound: BytesMut,
     /// The messages of late were large.
     reads_large: bool,
@@ -115,9 +100,6 @@ impl Driver {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
         Self {
             hub,
-            connection: Connection::None,
-            chunk: Chunk::default(),
-            flushing: false,
             inbound: BytesMut::new(),
             reads_large: false,
             packets: VecDeque::new(),
@@ -127,10 +109,14 @@ impl Driver {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let hub = Arc::clone(&self.hub);
+        let Some(mut wire) = hub.wire_or_wake(cx) else {
+            return Poll::Pending;
+        };
         for _ in 0..ROUNDS {
             let now = clock::now();
             let action = {
-                let mut core = self.hub.lock();
+                let mut core = hub.lock();
                 core.waker = None;
                 let budget = core.budget();
                 let mut budget = budgets::lock(&budget);
@@ -138,25 +124,25 @@ impl Driver {
                 drop(budget);
                 let action = core.device.poll_action();
                 let is_finished = action.is_none() && core.is_finished();
-                self.hub.release(core);
+                hub.release(core);
                 if is_finished {
                     return Poll::Ready(());
                 }
                 action
             };
             if let Some(action) = action {
-                self.act(action, now);
+                self.act(action, &mut wire, now);
                 continue;
             }
-            match self.step(cx, now) {
+            match self.step(cx, &mut wire, now) {
                 Step::Moved => continue,
                 Step::Lost(error) => {
-                    self.lose(error, now);
+                    self.lose(error, &mut wire, now);
                     continue;
                 }
                 Step::Waits => {}
             }
-            if self.sleep(cx) {
+            if self.sleep(cx, &wire) {
                 return Poll::Pending;
             }
         }
@@ -164,13 +150,13 @@ impl Driver {
         Poll::Pending
     }
 
-    fn act(&mut self, action: Action, now: Duration) {
+    fn act(&mut self, action: Action, wire: &mut Wire, now: Duration) {
         match action {
-            Action::Dial => self.connection = Connection::Dialing(self.dial()),
-            Action::Hangup => self.lose(None, now),
-            Action::Goodbye => match mem::replace(&mut self.connection, Connection::None) {
-                Connection::Open(link) => self.connection = Connection::Closing(link),
-                _ => self.lose(None, now),
+            Action::Dial => wire.connection = Connection::Dialing(self.dial()),
+            Action::Hangup => self.lose(None, wire, now),
+            Action::Goodbye => match mem::replace(&mut wire.connection, Connection::None) {
+                Connection::Open(link) => wire.connection = Connection::Closing(link),
+                _ => self.lose(None, wire, now),
             },
         }
     }
@@ -195,8 +181,8 @@ impl Driver {
     }
 
     /// Looks at the link once: writes what can be written, reads what can be read.
-    fn step(&mut self, cx: &mut Context<'_>, now: Duration) -> Step {
-        match &mut self.connection {
+    fn step(&mut self, cx: &mut Context<'_>, wire: &mut Wire, now: Duration) -> Step {
+        match &mut wire.connection {
             Connection::None => Step::Waits,
             Connection::Dialing(dial) => match dial.as_mut().poll(cx) {
                 Poll::Pending => Step::Waits,
@@ -207,12 +193,12 @@ impl Driver {
                         "dial",
                         format_args!("connected to {}", link.description()),
                     );
-                    self.connection = Connection::Open(link);
+                    wire.connection = Connection::Open(link);
                     self.hub.lock().device.handle_link_up();
                     Step::Moved
                 }
             },
-            Connection::Open(_) => self.transfer(cx, now),
+            Connection::Open(_) => self.transfer(cx, wire, now),
             Connection::Closing(link) => match link.poll_shutdown(cx) {
                 Poll::Pending => Step::Waits,
                 Poll::Ready(_) => Step::Lost(None),
@@ -220,18 +206,18 @@ impl Driver {
         }
     }
 
-    fn transfer(&mut self, cx: &mut Context<'_>, now: Duration) -> Step {
-        let wrote = match self.write(cx, now) {
+    fn transfer(&mut self, cx: &mut Context<'_>, wire: &mut Wire, now: Duration) -> Step {
+        let wrote = match wire.write(&self.hub, cx, now) {
             Poll::Ready(Ok(())) => true,
             Poll::Pending => false,
             Poll::Ready(Err(error)) => {
                 // What the peer has sent before it went, acknowledgements above all, is there to
                 // be read.
-                while let Poll::Ready(Ok(())) = self.read(cx, now) {}
+                while let Poll::Ready(Ok(())) = self.read(cx, wire, now) {}
                 return Step::Lost(Some(error));
             }
         };
-        match self.read(cx, now) {
+        match self.read(cx, wire, now) {
             Poll::Ready(Ok(())) => Step::Moved,
             Poll::Ready(Err(error)) => Step::Lost(Some(error)),
             Poll::Pending if wrote => Step::Moved,
@@ -239,66 +225,16 @@ impl Driver {
         }
     }
 
-    /// Ready if a whole chunk was written, pending if the socket is full or there is nothing.
-    fn write(&mut self, cx: &mut Context<'_>, now: Duration) -> Poll<Result<(), Error>> {
-        let Connection::Open(link) = &mut self.connection else {
-            return Poll::Pending;
-        };
-        if self.chunk.is_empty() && !self.flushing {
-            let mut core = self.hub.lock();
-            if !core.device.has_transmit(now) {
-                drop(core);
-                // Idle connections hold no buffers.
-                self.chunk = Chunk::default();
-                return Poll::Pending;
-            }
-            core.device.poll_transmit(&mut self.chunk, now);
-            drop(core);
-            if self.chunk.is_empty() {
-                return Poll::Pending;
-            }
-            if trace::is_on() {
-                self.chunk.rest().into_iter().for_each(trace::sent);
-            }
-        }
-        let mut progress = false;
-        while !self.chunk.is_done() {
-            let rest = self.chunk.rest().map(IoSlice::new);
-            match link.poll_write_vectored(cx, &rest) {
-                Poll::Ready(Ok(0)) => {
-                    let text = "the socket takes nothing any more";
-                    let error = Error::new(ErrorKind::Network, Stage::Mqtt, text);
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Ready(Ok(len)) => {
-                    self.chunk.advance(len);
-                    progress = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Link::error(&error))),
-                Poll::Pending => {
-                    if progress {
-                        self.hub.lock().device.handle_progress(now);
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-        self.flushing = true;
-        if let Err(error) = ready!(link.poll_flush(cx)) {
-            return Poll::Ready(Err(Link::error(&error)));
-        }
-        self.flushing = false;
-        let mut core = self.hub.lock();
-        core.device.handle_written(&mut self.chunk, now);
-        self.hub.release(core);
-        Poll::Ready(Ok(()))
-    }
-
     /// Ready if something was read, pending if the socket is empty.
-    fn read(&mut self, cx: &mut Context<'_>, now: Duration) -> Poll<Result<(), Error>> {
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire,
+        now: Duration,
+    ) -> Poll<Result<(), Error>> {
         let mut total = 0;
         while total < READ_TURN {
-            let Connection::Open(link) = &mut self.connection else {
+            let Connection::Open(link) = &mut wire.connection else {
                 break;
             };
             let inbound = &mut self.inbound;
@@ -381,12 +317,10 @@ impl Driver {
     }
 
     /// The link is gone, or must go now.
-    fn lose(&mut self, error: Option<Error>, now: Duration) {
-        self.connection = Connection::None;
+    fn lose(&mut self, error: Option<Error>, wire: &mut Wire, now: Duration) {
+        let chunk = wire.reset();
         self.inbound = BytesMut::new();
         self.packets = VecDeque::new();
-        self.flushing = false;
-        let chunk = mem::take(&mut self.chunk);
         let entropy = clock::entropy();
         let mut core = self.hub.lock();
         let budget = core.budget();
@@ -398,32 +332,40 @@ impl Driver {
     }
 
     /// Prepares to be woken. `false`: there is something to do already.
-    fn sleep(&mut self, cx: &mut Context<'_>) -> bool {
-        let due = {
+    fn sleep(&mut self, cx: &mut Context<'_>, wire: &Wire) -> bool {
+        let at = {
             let mut core = self.hub.lock();
-            let may_write = matches!(self.connection, Connection::Open(_)) && self.chunk.is_empty();
             let now = clock::now();
-            if may_write && core.device.has_transmit(now) {
+            let Some(due) = core.rest_until(wire.is_free(), now) else {
                 return false;
-            }
-            let due = core.device.poll_timeout(now);
-            if due.is_some_and(|due| due <= now) || core.is_finished() {
-                return false;
-            }
+            };
+            let at = self.ring_at(due, now.saturating_sub(core.last_aside));
             core.waker = Some(cx.waker().clone());
-            due
+            core.rings_at = at;
+            at
         };
-        self.arm(due.unwrap_or(Duration::MAX), cx)
+        self.arm(at, cx)
     }
 
-    /// Sets the timer, unless it rings earlier anyway. `false`: it has rung.
-    fn arm(&mut self, due: Duration, cx: &mut Context<'_>) -> bool {
-        let rings_for_nothing =
-            due.saturating_sub(self.timer_at) > SPURIOUS && self.timer.is_some();
-        if (due < self.timer_at || rings_for_nothing)
-            && let Some(deadline) = clock::instant(due)
+    /// When the timer must ring for something that is due at `due`. It rings once for nothing where
+    /// that is cheaper than setting it anew: if it is a matter of a moment, and if messages leave
+    /// without the driver, each of which would move it.
+    fn ring_at(&self, due: Duration, since_aside: Duration) -> Duration {
+        let early = due.saturating_sub(self.timer_at);
+        let keep = early <= SPURIOUS || since_aside <= SPURIOUS;
+        if self.timer.is_some() && due >= self.timer_at && keep {
+            self.timer_at
+        } else {
+            due
+        }
+    }
+
+    /// Sets the timer. `false`: it has rung.
+    fn arm(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
+        if at != self.timer_at
+            && let Some(deadline) = clock::instant(at)
         {
-            self.timer_at = due;
+            self.timer_at = at;
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(deadline.into()),
                 None => self.timer = Some(Box::pin(sleep_until(deadline.into()))),
@@ -456,7 +398,6 @@ impl Future for Driver {
                     "driver",
                     format_args!("defect, the client ends: {text}"),
                 );
-                driver.connection = Connection::None;
                 driver.hub.crash(text);
                 Poll::Ready(())
             }

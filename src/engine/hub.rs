@@ -1,7 +1,7 @@
 //! Where the threads of a client meet: its device under a lock, its mailbox, its waker.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::budgets;
@@ -9,6 +9,7 @@ use super::clock;
 use super::dispatch::{Work, in_callback};
 use super::mailbox::{Mailbox, MessageHandler, Shared};
 use super::runtime::Runtime;
+use super::wire::Wire;
 use crate::log::{Level, log};
 use crate::proto::budget::Budget;
 use crate::proto::config::Config;
@@ -16,11 +17,22 @@ use crate::proto::device::Device;
 use crate::proto::event::{Event, EventKind, State};
 use crate::{Error, ErrorKind, Stage};
 
+/// A message is alone when nothing was to be sent for so long before it. In a burst, the driver is
+/// awake by then and writes many at once.
+const ALONE: Duration = Duration::from_micros(50);
+
 /// What the lock protects.
 pub(crate) struct Core {
     pub(crate) device: Device<Shared<MessageHandler>>,
     /// Present while the driver sleeps.
     pub(crate) waker: Option<Waker>,
+    /// When its timer wakes it, whatever else happens.
+    pub(crate) rings_at: Duration,
+    /// The driver found the wire taken and must be woken when it is free.
+    wants_wire: bool,
+    /// When the application last had something to send, and when that last left without the driver.
+    last_call: Duration,
+    pub(crate) last_aside: Duration,
     budget: Arc<Mutex<Budget>>,
     destroyed: bool,
     crashed: bool,
@@ -31,6 +43,22 @@ impl Core {
     /// Whether the driver has nothing left to do, ever.
     pub(crate) fn is_finished(&self) -> bool {
         self.crashed || (self.destroyed && self.device.state() == State::Stopped)
+    }
+
+    /// When there is something to do next, if there is nothing now. `is_free`: the wire takes more.
+    pub(crate) fn rest_until(&self, is_free: bool, now: Duration) -> Option<Duration> {
+        let device = &self.device;
+        if (is_free && device.has_transmit(now)) || device.has_action() || self.is_finished() {
+            return None;
+        }
+        let due = device.poll_timeout(now).unwrap_or(Duration::MAX);
+        (due > now).then_some(due)
+    }
+
+    /// Whether a driver that sleeps may go on sleeping.
+    fn rests(&self, now: Duration) -> bool {
+        let due = self.rest_until(true, now);
+        due.is_some_and(|due| due >= self.rings_at)
     }
 
     pub(crate) fn budget(&self) -> Arc<Mutex<Budget>> {
@@ -55,6 +83,7 @@ impl Core {
 /// See the module.
 pub(crate) struct Hub {
     core: Mutex<Core>,
+    wire: Mutex<Wire>,
     changed: Condvar,
     pub(crate) mailbox: Mailbox,
     runtime: Runtime,
@@ -72,10 +101,15 @@ impl Hub {
                 budget: budgets::of(config.budget_key(), config.connects_per_minute()),
                 device: Device::new(config),
                 waker: None,
+                rings_at: Duration::ZERO,
+                wants_wire: false,
+                last_call: Duration::ZERO,
+                last_aside: Duration::ZERO,
                 destroyed: false,
                 crashed: false,
                 waiters: 0,
             }),
+            wire: Mutex::default(),
             changed: Condvar::new(),
             mailbox: Mailbox::default(),
             runtime,
@@ -91,6 +125,65 @@ impl Hub {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wire, for the driver. `None`: somebody else has it for a moment, and wakes `cx` after that.
+    pub(crate) fn wire_or_wake(&self, cx: &Context<'_>) -> Option<MutexGuard<'_, Wire>> {
+        if let Some(wire) = self.try_wire() {
+            return Some(wire);
+        }
+        let mut core = self.lock();
+        core.wants_wire = true;
+        core.waker = Some(cx.waker().clone());
+        drop(core);
+        // It may have been let go of before the wish for it was to be seen.
+        self.try_wire()
+    }
+
+    fn try_wire(&self) -> Option<MutexGuard<'_, Wire>> {
+        match self.wire.try_lock() {
+            Ok(wire) => Some(wire),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Lets go of the device, which has something to do: the driver is woken if it sleeps. A message
+    /// that comes alone is written here and now instead, because waking another thread takes longer
+    /// than writing does.
+    fn stir(self: &Arc<Self>, mut core: MutexGuard<'_, Core>, now: Duration) {
+        if core.rests(now) {
+            return self.release(core);
+        }
+        let Some(waker) = core.waker.take() else {
+            return self.release(core);
+        };
+        let is_alone = now.saturating_sub(core.last_call) >= ALONE && core.device.has_transmit(now);
+        core.last_call = now;
+        self.release(core);
+        if !(is_alone && self.write_aside(&waker, now)) {
+            waker.wake();
+        }
+    }
+
+    /// Writes what waits. `false`: the driver must be woken.
+    fn write_aside(self: &Arc<Self>, waker: &Waker, now: Duration) -> bool {
+        let Some(mut wire) = self.try_wire() else {
+            return false;
+        };
+        let is_written = wire.write_aside(self, now);
+        drop(wire);
+        let mut core = self.lock();
+        let driver_waits = std::mem::take(&mut core.wants_wire);
+        if !is_written || driver_waits {
+            return false;
+        }
+        core.last_aside = now;
+        if !core.rests(now) {
+            return false;
+        }
+        core.waker.get_or_insert_with(|| waker.clone());
+        true
     }
 
     /// Lets go of the device. What it has for the application goes to the mailbox, under the lock so
@@ -141,13 +234,10 @@ impl Hub {
     ) -> Result<R, Error> {
         let mut core = self.lock();
         core.check()?;
-        let result = call(&mut core.device, clock::now());
+        let now = clock::now();
+        let result = call(&mut core.device, now);
         // A call that was refused may have had an effect: see the policy drop-oldest.
-        let waker = core.waker.take();
-        self.release(core);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.stir(core, now);
         result
     }
 
@@ -207,6 +297,10 @@ impl Hub {
 
     /// The driver is gone: nothing that was accepted will complete any more but as cancelled.
     pub(crate) fn crash(self: &Arc<Self>, text: &str) {
+        self.wire
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reset();
         let mut core = self.lock();
         core.crashed = true;
         core.device.crash(text);
@@ -223,11 +317,11 @@ impl Work for Hub {
             let acks = delivered.acks.into_iter();
             core.device
                 .handle_delivered(delivered.bytes, delivered.completions, acks);
-            let wake = core.device.has_transmit(clock::now());
-            let waker = if wake { core.waker.take() } else { None };
-            self.release(core);
-            if let Some(waker) = waker {
-                waker.wake();
+            let now = clock::now();
+            if core.device.has_transmit(now) {
+                self.stir(core, now);
+            } else {
+                self.release(core);
             }
         }
         if again {

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::io::poll_read_buf;
 
+use super::socket::Socket;
 use super::tls_error;
 #[cfg(feature = "websocket")]
 use super::websocket::WebSocket;
@@ -25,16 +26,16 @@ const TLS_BUFFER: usize = 32 * 1024;
 #[derive(Debug)]
 pub(crate) enum Link {
     /// Plain text.
-    Plain(TcpStream),
+    Plain(Socket),
     /// TLS. Boxed, because it is 1 KiB and the other variant is not.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
     /// One of the others, inside a WebSocket.
     #[cfg(feature = "websocket")]
     WebSocket(Box<WebSocket>),
 }
 
 impl Link {
-    pub(super) fn tls(mut stream: TlsStream<TcpStream>) -> Self {
+    pub(super) fn tls(mut stream: TlsStream<Socket>) -> Self {
         stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
         Self::Tls(Box::new(stream))
     }
@@ -136,8 +137,8 @@ impl Link {
     /// The socket itself, for its options and its counters.
     pub(crate) fn socket(&self) -> &TcpStream {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => &stream.0,
+            Self::Tls(stream) => &stream.get_ref().0.0,
             #[cfg(feature = "websocket")]
             Self::WebSocket(socket) => socket.inner().socket(),
         }

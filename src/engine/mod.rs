@@ -15,11 +15,13 @@ mod proxy;
 pub(crate) mod registrar;
 pub(crate) mod roots;
 pub(crate) mod runtime;
+mod socket;
 pub(crate) mod tls;
 mod tls_error;
 mod trace;
 #[cfg(feature = "websocket")]
 mod websocket;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod testing;

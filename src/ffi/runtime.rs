@@ -14,9 +14,10 @@ use crate::Runtime;
 
 pub(super) static RUNTIMES: Registry<Runtime> = Registry::new("runtime");
 
-/// Starts a network thread and, for ALIOT_DISPATCH_THREAD, a callback thread.
+/// Starts two threads, which take turns at the network and at callbacks, or for ALIOT_DISPATCH_POLL
+/// a network thread.
 ///
-/// Few programs need it: clients that name no runtime share one with a callback thread.
+/// Few programs need it: clients that name no runtime share one of the kind ALIOT_DISPATCH_THREAD.
 ///
 /// # Errors
 ///

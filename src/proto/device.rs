@@ -394,6 +394,11 @@ impl<H: Clone> Device<H> {
         self.action.take()
     }
 
+    /// Whether [`Device::poll_action`] has anything.
+    pub fn has_action(&self) -> bool {
+        self.action.is_some()
+    }
+
     /// Whether [`Device::poll_transmit`] has anything.
     pub fn has_transmit(&self, now: Duration) -> bool {
         self.closing.is_none()
