@@ -9,6 +9,10 @@ RELEASE = $(abspath $(CARGO_TARGET_DIR))/release
 # What a program needs beside libaliot.a: see CMakeLists.txt.
 NATIVE := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 
+# The library for programs in C. Without --crate-type cargo builds it for programs in Rust as well, and
+# then does no link-time optimisation at all, whatever the profile says.
+BUILD_LIBRARY := cargo rustc --locked --lib --crate-type cdylib,staticlib
+
 NEEDED_TO_BUILD := cmake cc
 NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_pub openssl \
 	pkg-config stunnel tinyproxy valgrind MQTTAsync.h chromium chromedriver
@@ -73,8 +77,8 @@ docs:
 
 bench:
 	@sh .ci/deps $(NEEDED_TO_BENCH)
-	cargo build --locked --release --lib
-	cargo build --locked --profile release-small --lib
+	$(BUILD_LIBRARY) --release
+	$(BUILD_LIBRARY) --profile release-small
 	$(MAKE) -C bench B='$(abspath $(BUILD))/bench' LIB='$(RELEASE)' NATIVE='$(NATIVE)'
 	BENCH='$(BENCH)' python3 bench/run.py $(BUILD)/bench '$(RELEASE)' $(ONLY)
 
@@ -83,7 +87,7 @@ instructions: count-write
 # `count-check` fails if a hot path has grown, `count-write` accepts what it is now.
 count-%:
 	@sh .ci/deps cc valgrind
-	cargo build --locked --release --lib
+	$(BUILD_LIBRARY) --release
 	cargo build --locked --release --features bench --example hot_paths
 	@mkdir -p $(BUILD)
 	$(CC) -O2 -Wall -Wextra -Werror -Iinclude bench/instructions/calls.c '$(RELEASE)/libaliot.a' \
@@ -91,7 +95,7 @@ count-%:
 	sh bench/instructions/count.sh $* '$(RELEASE)/examples/hot_paths' '$(abspath $(BUILD))/calls'
 
 release-small:
-	cargo build --locked --profile release-small --lib
+	$(BUILD_LIBRARY) --profile release-small
 	@ls -l '$(RELEASE)-small/libaliot.so' '$(RELEASE)-small/libaliot.a'
 
 deep: deep-package soak
