@@ -222,14 +222,18 @@ impl ErrorKind {
 
 /// A failure: kind, stage, and a sentence that names the cause and never a secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+/// Boxed, because every result that may be an error has room for one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Inner {
     kind: ErrorKind,
     stage: Stage,
     context: String,
     os_error: Option<i32>,
     connack: Option<u8>,
     tls: Option<Box<str>>,
-    cause: Option<Box<Error>>,
+    cause: Option<Error>,
 }
 
 /// Longest [`Error::tls_detail`] in bytes: the peer has a say in it.
@@ -239,37 +243,52 @@ impl Error {
     /// `context` says in lower case, without a full stop, what failed and why; it must not contain
     /// a secret.
     pub fn new(kind: ErrorKind, stage: Stage, context: impl Into<String>) -> Self {
-        Self {
+        Self::with_context(kind, stage, context.into())
+    }
+
+    /// One copy of the code for all who call it: no error is on a hot path.
+    #[cold]
+    #[inline(never)]
+    fn with_context(kind: ErrorKind, stage: Stage, context: String) -> Self {
+        Self(Box::new(Inner {
             kind,
             stage,
-            context: context.into(),
+            context,
             os_error: None,
             connack: None,
             tls: None,
             cause: None,
-        }
+        }))
     }
 
     /// An argument that was refused: `name`, its `value` or a description of it, and the limit.
+    #[cold]
     pub fn argument(name: &str, problem: impl fmt::Display) -> Self {
-        Self::new(
+        Self::with_context(
             ErrorKind::InvalidArgument,
             Stage::Argument,
             format!("{name} {problem}"),
         )
     }
 
+    /// What needs `feature` was asked for, and the library was built without it.
+    #[cold]
+    pub(crate) fn left_out(feature: &str) -> Self {
+        let text = format!("the library was built without the feature {feature}");
+        Self::with_context(ErrorKind::InvalidState, Stage::State, text)
+    }
+
     /// Adds the number of the operating system's error.
     #[must_use]
     pub fn with_os_error(mut self, os_error: Option<i32>) -> Self {
-        self.os_error = os_error;
+        self.0.os_error = os_error;
         self
     }
 
     /// Adds the return code of the CONNACK that refused the connection.
     #[must_use]
     pub(crate) fn with_connack(mut self, code: u8) -> Self {
-        self.connack = Some(code);
+        self.0.connack = Some(code);
         self
     }
 
@@ -278,25 +297,25 @@ impl Error {
     pub(crate) fn with_tls_detail(mut self, detail: &impl fmt::Display) -> Self {
         let mut text = detail.to_string();
         text.truncate(text.floor_char_boundary(TLS_DETAIL_LEN));
-        self.tls = Some(text.into());
+        self.0.tls = Some(text.into());
         self
     }
 
     /// Adds the failure behind this one.
     #[must_use]
     pub(crate) fn caused_by(mut self, cause: Option<Self>) -> Self {
-        self.cause = cause.map(Box::new);
+        self.0.cause = cause;
         self
     }
 
     /// The failure behind this one, or this one.
-    fn root(&self) -> &Self {
-        self.cause.as_deref().map_or(self, Self::root)
+    fn root(&self) -> &Inner {
+        self.0.cause.as_ref().map_or(&self.0, Self::root)
     }
 
     /// What to branch on.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Where it happened; where the failure behind it happened, if there is one.
@@ -324,11 +343,17 @@ impl Error {
 /// `<stage>: <context>`, except for arguments, whose context names the argument already.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.stage {
-            Stage::Argument | Stage::State => f.write_str(&self.context)?,
-            stage => write!(f, "{}: {}", stage.name(), self.context)?,
+        let Inner {
+            stage,
+            context,
+            cause,
+            ..
+        } = &*self.0;
+        match stage {
+            Stage::Argument | Stage::State => f.write_str(context)?,
+            stage => write!(f, "{}: {context}", stage.name())?,
         }
-        match &self.cause {
+        match cause {
             Some(cause) => write!(f, "; before that, {cause}"),
             None => Ok(()),
         }
@@ -337,7 +362,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let cause = self.cause.as_deref()?;
+        let cause = self.0.cause.as_ref()?;
         Some(cause)
     }
 }

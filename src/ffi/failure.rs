@@ -32,27 +32,28 @@ impl Explanation {
     };
 }
 
-/// Why an exported function did not do what it was asked.
-pub(super) struct Failure {
-    code: aliot_result,
-    explanation: Explanation,
-}
+/// Why an exported function did not do what it was asked. Boxed: it is rare and large.
+pub(super) struct Failure(Box<(aliot_result, Explanation)>);
 
 /// Of a failure that only this layer knows.
+#[cold]
+#[inline(never)]
 fn at_the_boundary(code: aliot_result, message: String) -> Failure {
     let stage = aliot_stage::Argument;
-    Failure {
+    Failure(Box::new((
         code,
-        explanation: Explanation {
+        Explanation {
             message,
             stage,
             ..Explanation::NONE
         },
-    }
+    )))
 }
 
 impl Failure {
     /// `name` is the argument that must not be NULL.
+    #[cold]
+    #[inline(never)]
     pub(super) fn null(name: &str) -> Self {
         at_the_boundary(aliot_result::NullPointer, format!("{name} is NULL"))
     }
@@ -63,6 +64,8 @@ impl Failure {
     }
 
     /// `name` is text whose first `valid` bytes are UTF-8 and the next is not.
+    #[cold]
+    #[inline(never)]
     pub(super) fn not_utf8(name: &str, valid: usize) -> Self {
         at_the_boundary(
             aliot_result::InvalidUtf8,
@@ -90,25 +93,28 @@ impl Failure {
 }
 
 impl From<Error> for Failure {
+    #[cold]
+    #[inline(never)]
     fn from(error: Error) -> Self {
-        Self {
-            code: code_of(error.kind()),
-            explanation: Explanation {
+        Self(Box::new((
+            code_of(error.kind()),
+            Explanation {
                 message: error.to_string(),
                 stage: error.stage().into(),
                 os_error: error.os_error().unwrap_or(0),
                 connack_code: error.connack_code().unwrap_or(0),
                 hint: error.hint().unwrap_or_default(),
             },
-        }
+        )))
     }
 }
 
 /// Turns the outcome of a call into its code. The only writer of the last error.
+#[inline(never)]
 pub(super) fn report(outcome: Result<(), Failure>) -> aliot_result {
     let (code, explanation) = match outcome {
         Ok(()) => (aliot_result::Ok, Explanation::NONE),
-        Err(failure) => (failure.code, failure.explanation),
+        Err(failure) => *failure.0,
     };
     // Fails only while the thread is being torn down: then nobody is left to ask.
     let _ = LAST_ERROR.try_with(|last| last.replace(explanation));

@@ -24,11 +24,16 @@ pub(super) fn guard_or<T>(fallback: T, body: impl FnOnce() -> Result<T, Failure>
 }
 
 fn run<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(body)).map_err(|panic| {
-        let text = panic_message(panic.as_ref());
-        log(Level::Warn, "ffi", format_args!("caught a panic: {text}"));
-        Failure::internal(text)
-    })
+    catch_unwind(AssertUnwindSafe(body)).map_err(caught)
+}
+
+/// Not part of each exported function: there are more than a hundred.
+#[cold]
+#[inline(never)]
+fn caught(panic: Box<dyn Any + Send>) -> Failure {
+    let text = panic_message(panic.as_ref());
+    log(Level::Warn, "ffi", format_args!("caught a panic: {text}"));
+    Failure::internal(text)
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -61,9 +61,7 @@ impl<T> Registry<T> {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&handle.addr())
             .cloned()
-            .ok_or_else(|| {
-                Failure::bad_handle(format!("no live {} has the handle {handle:p}", self.noun))
-            })
+            .ok_or_else(|| no_such(self.noun, handle.addr()))
     }
 
     /// Forgets the handle. Returns `None` if it was not live.
@@ -76,6 +74,12 @@ impl<T> Registry<T> {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&handle.addr())
     }
+}
+
+#[cold]
+#[inline(never)]
+fn no_such(noun: &str, handle: usize) -> Failure {
+    Failure::bad_handle(format!("no live {noun} has the handle {handle:#x}"))
 }
 
 /// For functions that take a lock without having a handle to look up.

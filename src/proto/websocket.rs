@@ -51,11 +51,7 @@ impl Endpoint {
             return Err(Error::argument("path", "must begin with '/'"));
         }
         #[cfg(not(feature = "websocket"))]
-        return Err(Error::new(
-            crate::ErrorKind::InvalidState,
-            crate::Stage::State,
-            "the library was built without the feature websocket",
-        ));
+        return Err(Error::left_out("websocket"));
         #[cfg(feature = "websocket")]
         {
             self.way_mut().websocket = Some(path.to_owned());
