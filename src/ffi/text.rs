@@ -24,8 +24,10 @@ impl CText {
     /// inside the text, which nothing that was checked contains, becomes a question mark.
     pub(super) fn set(&mut self, text: &str) -> *const c_char {
         self.0.clear();
-        self.0
-            .extend(text.bytes().map(|byte| if byte == 0 { b'?' } else { byte }));
+        self.0.extend_from_slice(text.as_bytes());
+        for byte in self.0.iter_mut().filter(|byte| **byte == 0) {
+            *byte = b'?';
+        }
         self.0.push(0);
         self.as_ptr()
     }

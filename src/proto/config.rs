@@ -134,7 +134,7 @@ impl Config {
             let is_digit = |c: char| c.is_ascii_digit();
             check_chars("timestamp", digits, is_digit, "the decimal digits")?;
         }
-        self.shape.timestamp = timestamp.map(str::to_owned);
+        self.shape.timestamp = timestamp.map(|digits| digits.to_owned().into());
         Ok(())
     }
 

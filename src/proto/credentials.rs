@@ -1,5 +1,7 @@
 //! Client id, user name and password of CONNECT.
 
+use std::borrow::Cow;
+
 use crate::proto::profile::MQTT_TEXT_LEN;
 use crate::proto::sign::{HexCase, SignMethod, connect_content, sign};
 use crate::proto::text::shown;
@@ -50,7 +52,7 @@ pub(super) struct Shape {
     pub(super) hex_case: HexCase,
     /// The part before the first bar, if it is not the default one.
     pub(super) client_id: Option<String>,
-    pub(super) timestamp: Option<String>,
+    pub(super) timestamp: Option<Cow<'static, str>>,
     pub(super) sign_client_id: bool,
     pub(super) kick_notice: bool,
     pub(super) params: Vec<(String, String)>,
@@ -63,7 +65,7 @@ impl Default for Shape {
             hex_case: HexCase::default(),
             client_id: None,
             // The year 2050, as the vendor's SDKs send it: no clock is needed.
-            timestamp: Some("2524608000000".to_owned()),
+            timestamp: Some("2524608000000".into()),
             sign_client_id: true,
             kick_notice: true,
             params: Vec::new(),
@@ -104,7 +106,7 @@ impl Shape {
         };
         Ok(Credentials {
             client_id,
-            username: format!("{}&{}", identity.device_name(), identity.product_key()),
+            username: [identity.device_name(), "&", identity.product_key()].concat(),
             password,
         })
     }
@@ -118,11 +120,13 @@ impl Shape {
         if identity.is_verbatim() {
             return Ok(identity.client_id().to_owned());
         }
-        let mut text = if identity.has_token() {
-            format!("{}|securemode=-2,authType=connwl", identity.client_id())
+        // One allocation for names of usual length.
+        let mut text = String::with_capacity(192);
+        if identity.has_token() {
+            text.extend([identity.client_id(), "|securemode=-2,authType=connwl"]);
         } else {
             let id = self.signed_id(identity);
-            if id.chars().count() > CLIENT_ID_CHARS {
+            if id.len() > CLIENT_ID_CHARS && id.chars().count() > CLIENT_ID_CHARS {
                 return Err(Error::argument(
                     "client_id",
                     format_args!(
@@ -132,10 +136,10 @@ impl Shape {
                     ),
                 ));
             }
-            let securemode = if plaintext { 3 } else { 2 };
+            let securemode = if plaintext { "3" } else { "2" };
             let method = self.sign_method.name();
-            format!("{id}|securemode={securemode},signmethod={method}")
-        };
+            text.extend([&id, "|securemode=", securemode, ",signmethod=", method]);
+        }
         let timestamp = self.timestamp.as_deref().filter(|_| !identity.has_token());
         let own = [
             ("timestamp", timestamp),
@@ -166,7 +170,7 @@ impl Shape {
     fn signed_id(&self, identity: &Identity) -> String {
         self.client_id
             .clone()
-            .unwrap_or_else(|| format!("{}.{}", identity.product_key(), identity.device_name()))
+            .unwrap_or_else(|| [identity.product_key(), ".", identity.device_name()].concat())
     }
 }
 

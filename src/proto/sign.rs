@@ -4,9 +4,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::Secret;
+
+/// Bytes of the longest signature, that of SHA-256.
+const LONGEST: usize = 32;
 
 /// How the password is made from the content and the device secret.
 ///
@@ -81,7 +84,8 @@ pub fn connect_content(
     product_key: &str,
     timestamp: Option<&str>,
 ) -> String {
-    let mut content = String::new();
+    // One allocation for names of usual length.
+    let mut content = String::with_capacity(192);
     for (name, value) in [
         ("clientId", client_id),
         ("deviceName", Some(device_name)),
@@ -108,12 +112,17 @@ fn hmac<M: Mac + KeyInit>(case: HexCase, key: &[u8], content: &[u8]) -> Secret {
 
 /// Writes `bytes` in hexadecimal and overwrites them: they are the password in another form.
 fn in_hex(case: HexCase, bytes: &mut [u8]) -> Secret {
-    let text = match case {
-        HexCase::Upper => hex::encode_upper(&*bytes),
-        HexCase::Lower => hex::encode(&*bytes),
-    };
+    // On the stack and then copied once: a text that is collected from its characters takes longer
+    // than the signature.
+    let mut digits = Zeroizing::new([0; 2 * LONGEST]);
+    let digits = digits.get_mut(..2 * bytes.len()).unwrap_or_default();
+    // Fails only if there is not twice the room.
+    let _ = hex::encode_to_slice(&*bytes, digits);
+    if case == HexCase::Upper {
+        digits.make_ascii_uppercase();
+    }
     bytes.zeroize();
-    Secret::new(text)
+    Secret::new(str::from_utf8(digits).unwrap_or_default())
 }
 
 #[cfg(test)]
