@@ -564,7 +564,7 @@ static int w_scale(struct peer_cfg *c)
            "\"connect_cpu_us_per_conn\":%.1f,\"rss0_kb\":%ld,\"rss_kb\":%ld,\"pss_kb\":%ld,"
            "\"private_dirty_kb\":%ld,\"vmsize_kb\":%ld,\"threads\":%ld,\"rss_kb_per_conn\":%.2f,"
            "\"private_dirty_kb_per_conn\":%.2f,\"idle_cpu_ms_per_s\":%.3f,"
-           "\"idle_wakes_per_s\":%.1f,\"lost\":%ld}\n",
+           "\"idle_wakes_per_s\":%.4f,\"lost\":%ld}\n",
            n, ok, failed, t1 - t0, (u1.user + u1.sys - u0.user - u0.sys) / (double)n * 1e6, rss0,
            rss1, pss1, pd1, vsz, thr, (double)(rss1 - rss0) / (double)(ok ? ok : 1),
            (double)(pd1 - pd0) / (double)(ok ? ok : 1),

@@ -24,7 +24,7 @@ use super::hub::Hub;
 use super::link::Link;
 use super::trace;
 use super::wire::{Connection, Dial, Wire};
-use crate::log::{Level, log};
+use crate::log::{Level, enabled, log};
 use crate::proto::codec::{self, Malformed, Packet};
 use crate::proto::device::Action;
 use crate::{Error, Stage};
@@ -188,11 +188,10 @@ impl Driver {
                 Poll::Pending => Step::Waits,
                 Poll::Ready(Err(error)) => Step::Lost(Some(error)),
                 Poll::Ready(Ok(link)) => {
-                    log(
-                        Level::Info,
-                        "dial",
-                        format_args!("connected to {}", link.description()),
-                    );
+                    if enabled(Level::Info) {
+                        let text = link.description();
+                        log(Level::Info, "dial", format_args!("connected to {text}"));
+                    }
                     wire.connection = Connection::Open(link);
                     self.hub.lock().device.handle_link_up();
                     Step::Moved
@@ -367,7 +366,8 @@ impl Driver {
         {
             self.timer_at = at;
             match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(deadline.into()),
+                // Not `reset`: that leaves a timer that is put off where it was, to ring once more.
+                Some(timer) => timer.set(sleep_until(deadline.into())),
                 None => self.timer = Some(Box::pin(sleep_until(deadline.into()))),
             }
         }
