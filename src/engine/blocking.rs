@@ -1,13 +1,16 @@
-//! Calls that may block for long, name lookups above all, each on a thread of its own.
+//! Calls that may block for long, name lookups above all, each on a thread that does nothing else.
 //!
 //! Not on tokio's pool: that panics where the system refuses a thread, and a lookup that hangs
 //! would hold up the end of the runtime. The threads inherit the signal mask of the network thread.
+//! One that has read files waits a moment for more: clients connect in bursts, and a new thread takes
+//! longer than the reading. One that has looked up a name ends, and its resolver with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
@@ -17,6 +20,23 @@ use crate::error::{Error, ErrorKind, Stage};
 
 /// Threads at the same time, for ten thousand clients may ask at once.
 static THREADS: Semaphore = Semaphore::const_new(8);
+
+/// How long a thread waits for more work.
+const LINGER: Duration = Duration::from_millis(250);
+
+type Work = Box<dyn FnOnce() + Send>;
+
+struct Pool {
+    /// Work for threads that wait.
+    work: VecDeque<Work>,
+    waiting: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    work: VecDeque::new(),
+    waiting: 0,
+});
+static HANDED_OVER: Condvar = Condvar::new();
 
 type Addresses = Result<Vec<SocketAddr>, Error>;
 
@@ -35,9 +55,10 @@ pub(super) async fn run<T: Send + 'static>(
 ) -> Result<T, Error> {
     let permit = permit(stage).await?;
     let (sender, receiver) = oneshot::channel();
-    spawn(stage, permit, move || {
+    hand_over(stage, move || {
         // Nobody listens any more if the dial was given up.
         let _ = sender.send(work());
+        drop(permit);
     })?;
     receiver.await.map_err(|_| no_answer(stage))
 }
@@ -70,10 +91,11 @@ pub(super) async fn lookup(host: &str) -> Addresses {
 async fn begin_lookup(host: &str, sender: watch::Sender<Option<Addresses>>) -> Result<(), Error> {
     let permit = permit(Stage::Resolve).await?;
     let host = host.to_owned();
-    spawn(Stage::Resolve, permit, move || {
+    spawn(Stage::Resolve, move || {
         let addresses = ask_system(&host);
         forget(&host);
         let _ = sender.send(Some(addresses));
+        drop(permit);
     })
 }
 
@@ -137,18 +159,25 @@ async fn permit(stage: Stage) -> Result<SemaphorePermit<'static>, Error> {
     THREADS.acquire().await.map_err(|_| no_answer(stage))
 }
 
-fn spawn(
-    stage: Stage,
-    permit: SemaphorePermit<'static>,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<(), Error> {
+/// Gives `work` to a thread that waits for some, or to a new one.
+fn hand_over(stage: Stage, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let work = Box::new(work);
+    let mut pool = pool();
+    if pool.waiting > pool.work.len() {
+        pool.work.push_back(work);
+        drop(pool);
+        HANDED_OVER.notify_one();
+        return Ok(());
+    }
+    drop(pool);
+    spawn(stage, move || serve(work))
+}
+
+fn spawn(stage: Stage, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     thread::Builder::new()
         .name("aliot-blocking".to_owned())
         .stack_size(256 * 1024)
-        .spawn(move || {
-            work();
-            drop(permit);
-        })
+        .spawn(work)
         .map(drop)
         .map_err(|error| {
             Error::new(
@@ -158,6 +187,26 @@ fn spawn(
             )
             .with_os_error(error.raw_os_error())
         })
+}
+
+/// The body of a thread. Work that panics ends it.
+fn serve(first: Work) {
+    let mut work = Some(first);
+    while let Some(now) = work {
+        now();
+        let mut pool = pool();
+        pool.waiting += 1;
+        pool = HANDED_OVER
+            .wait_timeout_while(pool, LINGER, |pool| pool.work.is_empty())
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        pool.waiting -= 1;
+        work = pool.work.pop_front();
+    }
+}
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn no_answer(stage: Stage) -> Error {
@@ -186,6 +235,25 @@ mod tests {
         testing::run(async {
             let error: Error = run(Stage::Tls, || panic!("on purpose")).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Internal);
+        });
+    }
+
+    #[test]
+    fn a_thread_that_waits_does_the_next_work() {
+        testing::run(async {
+            let work = || run(Stage::Tls, || thread::current().id());
+            // Other tests take waiting threads away, and leave theirs behind: sooner or later one
+            // is met again.
+            let mut seen = vec![work().await.unwrap()];
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+                let id = work().await.unwrap();
+                if seen.contains(&id) {
+                    return;
+                }
+                seen.push(id);
+            }
+            panic!("{} threads for {} pieces of work", seen.len(), seen.len());
         });
     }
 
