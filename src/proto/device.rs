@@ -51,8 +51,8 @@ pub enum Action {
 /// What goes to the application, in order.
 #[derive(Debug)]
 pub enum Output<H> {
-    /// The connection changed.
-    Event(Event),
+    /// The connection changed. Boxed: it is rare, and larger than the others.
+    Event(Box<Event>),
     /// An operation ended.
     Completion(Completion),
     /// A message arrived.
@@ -476,7 +476,7 @@ impl<H: Clone> Device<H> {
             EventKind::Connected | EventKind::Stopped => self.last_failure = None,
             _ => {}
         }
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Output::Event(Box::new(event)));
     }
 
     fn complete(&mut self, token: Token, result: Result<Option<Qos>, Error>) {
