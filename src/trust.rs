@@ -108,7 +108,7 @@ impl Endpoint {
 
     /// Takes a change over if everything that TLS is told can be used.
     fn change_tls(&mut self, change: impl FnOnce(&mut TlsOptions)) -> Result<(), Error> {
-        let mut changed = self.tls().clone();
+        let mut changed = TlsOptions::clone(self.tls());
         change(&mut changed);
         tls::settings(&changed).map_err(|error| self.poisoned(error))?;
         *self.tls_mut() = changed;

@@ -39,9 +39,9 @@ pub(crate) struct Target {
     /// The name that the certificate must have and that SNI asks for, if it is not `host`.
     pub(crate) server_name: Option<String>,
     /// Roots, pins, versions, client certificate.
-    pub(crate) tls: TlsOptions,
+    pub(crate) tls: Arc<TlsOptions>,
     /// Proxy, local address, interface, address family.
-    pub(crate) way: Way,
+    pub(crate) way: Arc<Way>,
     /// No TLS at all. `tls` and `server_name` mean nothing then.
     pub(crate) plaintext: bool,
     /// The largest packet that the peer may send, for WebSocket, which announces sizes of its own.
@@ -131,6 +131,19 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
             TURNS.acquire().await.map_err(|_| no_turn())?
         }
     };
+    // In a box of its own, of which there is then one for each turn: ten thousand clients that wait
+    // for theirs do not need the memory of a handshake for it.
+    Box::pin(open(addresses, tls, target, watch)).await
+}
+
+type Tls = (Arc<Settings>, ServerName<'static>);
+
+async fn open(
+    addresses: VecDeque<SocketAddr>,
+    tls: Option<Tls>,
+    target: &Target,
+    watch: &mut dyn Watch,
+) -> Result<Link, Error> {
     watch.stage(Stage::Tcp);
     let mut stream = connect_any(addresses, target).await?;
     if let Some(proxy) = &target.way.proxy {
@@ -153,7 +166,7 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
 
 async fn encrypt(
     stream: Socket,
-    (settings, name): (Arc<Settings>, ServerName<'static>),
+    (settings, name): Tls,
     target: &Target,
     watch: &mut dyn Watch,
 ) -> Result<Link, Error> {
@@ -172,9 +185,7 @@ async fn encrypt(
 }
 
 /// Comes before everything else, so that an unusable setting costs the network nothing.
-async fn prepare_tls(
-    target: &Target,
-) -> Result<Option<(Arc<Settings>, ServerName<'static>)>, Error> {
+async fn prepare_tls(target: &Target) -> Result<Option<Tls>, Error> {
     if target.plaintext {
         return Ok(None);
     }
@@ -189,7 +200,9 @@ async fn prepare_tls(
     })?;
     let settings = if target.tls.reads_files() {
         let options = target.tls.clone();
-        blocking::run(Stage::Tls, move || tls::settings(&options)).await??
+        let read = blocking::run(Stage::Tls, move || tls::settings(&options));
+        // Boxed, because few need it and each dial would have room for it; as below.
+        Box::pin(read).await??
     } else {
         tls::settings(&target.tls)?
     };
@@ -200,7 +213,7 @@ async fn prepare_tls(
 async fn resolve(host: &str, port: u16, way: &Way) -> Result<VecDeque<SocketAddr>, Error> {
     let addresses = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => blocking::lookup(host).await?,
+        Err(_) => Box::pin(blocking::lookup(host)).await?,
     };
     let chosen = choose(addresses, port, way);
     if chosen.is_empty() {

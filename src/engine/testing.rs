@@ -20,7 +20,6 @@ use super::dial::{Target, dial};
 use super::link::Link;
 use crate::error::{Error, Stage};
 use crate::proto::trust::{TlsOptions, Trust};
-use crate::proto::way::Way;
 
 /// Runs a test that must end within ten seconds.
 pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
@@ -175,8 +174,8 @@ pub(super) fn target(address: SocketAddr, trust: Trust) -> Target {
         host: address.ip().to_string(),
         port: address.port(),
         server_name: None,
-        tls: trusting(trust),
-        way: Way::default(),
+        tls: Arc::new(trusting(trust)),
+        way: Arc::default(),
         max_packet_len: 0,
         plaintext: false,
         connect_timeout: Duration::from_secs(5),

@@ -171,14 +171,15 @@ fn whatever_ends_first_is_warned_of_in_time_and_nothing_else_is() {
         let mut target = named(address, trust(&root), NAME);
         assert_eq!(notices(&target).await.1, []);
         // The leaf ends in 2090, the root in 2095.
-        target.tls.expiry_warning = std::time::Duration::from_secs(100 * 366 * 86_400);
+        Arc::make_mut(&mut target.tls).expiry_warning =
+            std::time::Duration::from_secs(100 * 366 * 86_400);
         for resumed in [false, true] {
             let (_, notices) = notices(&target).await;
             let text = &notices[0].text;
             let expected = "the server's certificate ends on 2090-01-01";
             assert!(text.contains(expected), "resumed {resumed}: {text}");
         }
-        target.tls.expiry_warning = std::time::Duration::ZERO;
+        Arc::make_mut(&mut target.tls).expiry_warning = std::time::Duration::ZERO;
         assert_eq!(notices(&target).await.1, []);
     });
 }
@@ -205,7 +206,7 @@ fn only_the_versions_that_were_chosen_are_spoken() {
         ] {
             let address = echo(ca.server_with(&[NAME], &[server], |_| ())).await;
             let mut target = named(address, ca.trust(), NAME);
-            target.tls.versions = versions;
+            Arc::make_mut(&mut target.tls).versions = versions;
             match (connect(&target).await, expected) {
                 (Ok(link), Ok(version)) => assert!(link.description().contains(version)),
                 (Err(error), Err(words)) => {

@@ -1,6 +1,7 @@
 //! Proxies, local addresses and address families.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -39,7 +40,7 @@ fn through(kind: ProxyKind, at: SocketAddr, ca: &Ca, login: bool) -> Target {
     let login = login.then(|| ("user".to_owned(), Secret::new("s3cret")));
     let mut target = target("192.0.2.1:8883".parse().unwrap(), ca.trust());
     target.host = "a.example".to_owned();
-    target.way.proxy = Some(Proxy {
+    Arc::make_mut(&mut target.way).proxy = Some(Proxy {
         kind,
         host: at.ip().to_string(),
         port: at.port(),
@@ -165,10 +166,10 @@ fn the_connection_comes_from_the_local_address_and_interface_that_were_set() {
         let ca = Ca::new("local");
         let address = echo(ca.server(&["127.0.0.1"])).await;
         let mut target = target(address, ca.trust());
-        target.way.local_address = Some("127.0.0.2".parse().unwrap());
+        Arc::make_mut(&mut target.way).local_address = Some("127.0.0.2".parse().unwrap());
         #[cfg(target_os = "linux")]
         {
-            target.way.interface = Some("lo".to_owned());
+            Arc::make_mut(&mut target.way).interface = Some("lo".to_owned());
         }
         let link = match connect(&target).await {
             // Some sandboxes allow no binding to interfaces.
@@ -178,8 +179,8 @@ fn the_connection_comes_from_the_local_address_and_interface_that_were_set() {
         let local = link.socket().local_addr().unwrap();
         assert_eq!(local.ip().to_string(), "127.0.0.2");
 
-        target.way.interface = None;
-        target.way.local_address = Some("192.0.2.1".parse().unwrap());
+        Arc::make_mut(&mut target.way).interface = None;
+        Arc::make_mut(&mut target.way).local_address = Some("192.0.2.1".parse().unwrap());
         let error = connect(&target).await.unwrap_err();
         assert_eq!(
             error.os_error(),

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
 use sha1::{Digest, Sha1};
@@ -62,7 +63,7 @@ fn read_head(stream: &mut TcpStream) -> String {
 fn inside(address: SocketAddr) -> Target {
     let mut target = target(address, Trust::BuiltIn);
     target.plaintext = true;
-    target.way.websocket = Some("/mqtt".to_owned());
+    Arc::make_mut(&mut target.way).websocket = Some("/mqtt".to_owned());
     target
 }
 

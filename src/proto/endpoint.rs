@@ -1,6 +1,7 @@
 //! Where the platform is: host, port, the name to verify, TLS or dangerous plaintext.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::text::shown;
@@ -29,15 +30,21 @@ enum Place {
 
 /// Where the platform is and how to reach it. TLS with verification, unless
 /// [`set_dangerous_plaintext`](Self::set_dangerous_plaintext) was called.
+///
+/// Clones share what they hold until one of them is changed: ten thousand clients of one endpoint
+/// keep it once.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct Endpoint(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
     place: Place,
     port: u16,
     server_name: Option<String>,
     connect_timeout: Duration,
     plaintext: bool,
-    tls: TlsOptions,
-    way: Way,
+    tls: Arc<TlsOptions>,
+    way: Arc<Way>,
     poison: Option<Error>,
 }
 
@@ -104,16 +111,16 @@ impl Endpoint {
     }
 
     fn at(place: Place, port: u16) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             place,
             port,
             server_name: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             plaintext: false,
-            tls: TlsOptions::default(),
-            way: Way::default(),
+            tls: Arc::default(),
+            way: Arc::default(),
             poison: None,
-        }
+        }))
     }
 
     /// Dials another port, 1 to 65535. No other one is tried when it does not answer.
@@ -123,7 +130,7 @@ impl Endpoint {
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if `port` is 0.
     pub fn set_port(&mut self, port: u16) -> Result<(), Error> {
         check_port(port)?;
-        self.port = port;
+        self.inner_mut().port = port;
         Ok(())
     }
 
@@ -136,7 +143,7 @@ impl Endpoint {
     /// [`host`](Self::host) would accept.
     pub fn set_server_name(&mut self, name: &str) -> Result<(), Error> {
         check_host("server_name", name)?;
-        self.server_name = Some(name.to_owned());
+        self.inner_mut().server_name = Some(name.to_owned());
         Ok(())
     }
 
@@ -155,7 +162,7 @@ impl Endpoint {
                 ),
             ));
         }
-        self.connect_timeout = timeout;
+        self.inner_mut().connect_timeout = timeout;
         Ok(())
     }
 
@@ -163,33 +170,37 @@ impl Endpoint {
     ///
     /// The port stays what it is; the platform serves plain TCP on 1883.
     pub fn set_dangerous_plaintext(&mut self) {
-        self.plaintext = true;
+        self.inner_mut().plaintext = true;
+    }
+
+    fn inner_mut(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
     }
 
     /// What TLS is told.
-    pub(crate) fn tls(&self) -> &TlsOptions {
-        &self.tls
+    pub(crate) fn tls(&self) -> &Arc<TlsOptions> {
+        &self.0.tls
     }
 
     /// What TLS is told, to be changed to something that was checked.
     pub(crate) fn tls_mut(&mut self) -> &mut TlsOptions {
-        &mut self.tls
+        Arc::make_mut(&mut self.inner_mut().tls)
     }
 
     /// The way there.
-    pub(crate) fn way(&self) -> &Way {
-        &self.way
+    pub(crate) fn way(&self) -> &Arc<Way> {
+        &self.0.way
     }
 
     /// The way there, to be changed to something that was checked.
     pub(crate) fn way_mut(&mut self) -> &mut Way {
-        &mut self.way
+        Arc::make_mut(&mut self.inner_mut().way)
     }
 
     /// Makes every later use of this endpoint fail with `error`: after a TLS setting that failed,
     /// connecting with the one before would be a surprise. The first poison stays.
     pub fn poison(&mut self, error: Error) {
-        self.poison.get_or_insert(error);
+        self.inner_mut().poison.get_or_insert(error);
     }
 
     /// Whether the endpoint may be used.
@@ -198,7 +209,7 @@ impl Endpoint {
     ///
     /// The error it was [poisoned](Self::poison) with.
     pub fn check(&self) -> Result<(), Error> {
-        self.poison.clone().map_or(Ok(()), Err)
+        self.0.poison.clone().map_or(Ok(()), Err)
     }
 
     /// The host to dial for `identity`.
@@ -213,7 +224,7 @@ impl Endpoint {
 
     /// The host to dial for a device of the product, whose key may be empty.
     pub(crate) fn host_for(&self, product_key: &str) -> Result<String, Error> {
-        match &self.place {
+        match &self.0.place {
             Place::Host(host) => Ok(host.clone()),
             Place::Instance(id) => Ok(format!("{id}{INSTANCE_DOMAIN}")),
             Place::Region(region) => {
@@ -235,7 +246,7 @@ impl Endpoint {
 
     /// The id of the instance, if the endpoint is one or its host has the name of one.
     pub fn instance_id(&self) -> Option<&str> {
-        match &self.place {
+        match &self.0.place {
             Place::Instance(id) => Some(id),
             Place::Host(host) => host
                 .strip_suffix(INSTANCE_DOMAIN)
@@ -246,22 +257,22 @@ impl Endpoint {
 
     /// The port to dial.
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port
     }
 
     /// Whether connections go without TLS.
     pub fn is_plaintext(&self) -> bool {
-        self.plaintext
+        self.0.plaintext
     }
 
     /// The name to announce and verify, if it is not the host dialled.
     pub fn server_name(&self) -> Option<&str> {
-        self.server_name.as_deref()
+        self.0.server_name.as_deref()
     }
 
     /// The limit of one attempt, from name lookup to CONNACK.
     pub fn connect_timeout(&self) -> Duration {
-        self.connect_timeout
+        self.0.connect_timeout
     }
 }
 
