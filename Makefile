@@ -20,7 +20,7 @@ NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_
 PYTHON := $(CURDIR)/$(BUILD)/python/bin/python
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
-.PHONY: help deps demo test docs python bench instructions release-small soak deep deep-package install dist clean
+.PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep deep-package install dist clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
@@ -52,12 +52,20 @@ test: deps
 	cargo fetch --locked || cargo fetch --locked # the one retry: the registry may be slow
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
-	$(MAKE) --no-print-directory docs python
+	$(MAKE) --no-print-directory features docs python
 	[ ! -x '$(PYTHON)' ] || export ALIOT_PYTHON='$(PYTHON)'; cargo test --locked --workspace
 	cmake -S . -B $(BUILD)/test -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror
 	cmake --build $(BUILD)/test
 	cd $(BUILD)/test && ctest --output-on-failure --no-tests=error
 	$(MAKE) count-check
+
+# The library without what may be left out, and with each of it alone.
+FEATURES := websocket registration sign-check client-certificate
+features:
+	@for features in '' $(FEATURES); do \
+		echo "cargo check, features: $${features:-none}"; \
+		cargo check --quiet --locked --lib --no-default-features --features "$$features" || exit 1; \
+	done
 
 # Without Python, pip or a registry the tests that want it say that they were skipped.
 python:
@@ -98,7 +106,11 @@ release-small:
 	$(BUILD_LIBRARY) --profile release-small
 	@ls -l '$(RELEASE)-small/libaliot.so' '$(RELEASE)-small/libaliot.a'
 
-deep: deep-package soak
+# And that what was left out says so.
+features-deep: features
+	cargo test --locked --lib --no-default-features left_out
+
+deep: features-deep deep-package soak
 	@echo 'to come: fuzzing, mutants, coverage, ThreadSanitizer, many repetitions'
 
 # The tarball without a network, and the library for a named target in a sysroot.

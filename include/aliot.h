@@ -901,7 +901,8 @@ aliot_result aliot_identity_register(const aliot_endpoint *endpoint,
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the secret, and refuses an endpoint
- * without TLS; ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint has failed.
+ * without TLS; ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint has failed;
+ * ALIOT_RESULT_INVALID_STATE if the library was built without registration.
  *
  * Safety:
  * The texts must be NULL or NUL-terminated, `registration_out` NULL or valid for writing.
@@ -1229,7 +1230,8 @@ aliot_result aliot_endpoint_set_expiry_warning_days(aliot_endpoint *endpoint, ui
  * PKCS#8, PKCS#1 or SEC1, not encrypted. Both are copied; the key's copy is overwritten in the end.
  *
  * Errors:
- * ALIOT_RESULT_TLS_CONFIG says what is wrong with which.
+ * ALIOT_RESULT_TLS_CONFIG says what is wrong with which; ALIOT_RESULT_INVALID_STATE if the library
+ * was built without client certificates.
  *
  * Safety:
  * `certificate` must be NULL or point to `certificate_len` bytes, `key` NULL or to `key_len`.
@@ -1977,7 +1979,7 @@ aliot_result aliot_sign(aliot_sign_method method,
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT for an identity that does not sign: a device token or a verbatim
- * one.
+ * one; ALIOT_RESULT_INVALID_STATE if the library was built without this check.
  *
  * Safety:
  * `product_secret`, `client_id`, `username` and `password` must be NULL or NUL-terminated,

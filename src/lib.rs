@@ -33,6 +33,8 @@ mod log;
 pub(crate) mod proto;
 mod register;
 mod secret;
+#[cfg(test)]
+mod tests_left_out;
 mod trust;
 mod wall_clock;
 

@@ -30,6 +30,9 @@ impl Registration {
         timeout: Duration,
         store: impl FnOnce(&Identity) -> bool,
     ) -> Result<Identity, Error> {
+        if !cfg!(feature = "registration") {
+            return Err(Error::left_out("registration"));
+        }
         if in_callback() {
             let text = "this call blocks and would hold up the callback it was made from";
             return Err(Error::new(ErrorKind::WouldDeadlock, Stage::State, text));
@@ -73,6 +76,9 @@ impl Registration {
         timeout: Duration,
         make: impl FnOnce() -> RegistrationHandler,
     ) -> Result<(), Error> {
+        if !cfg!(feature = "registration") {
+            return Err(Error::left_out("registration"));
+        }
         self.credentials(0)?;
         registrar::begin_with_handler(self.clone(), runtime, timeout, make());
         Ok(())

@@ -75,12 +75,16 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`TlsConfig`](crate::ErrorKind::TlsConfig) says what is wrong with which; the endpoint then
-    /// refuses to be used.
+    /// refuses to be used. [`InvalidState`](crate::ErrorKind::InvalidState) if the library was built
+    /// without the feature `client-certificate`.
     pub fn set_client_certificate_pem(
         &mut self,
         certificate: &[u8],
         key: &[u8],
     ) -> Result<(), Error> {
+        if !cfg!(feature = "client-certificate") {
+            return Err(Error::left_out("client-certificate"));
+        }
         let client = ClientCertificate::Pem {
             certificate: Arc::from(certificate),
             key: Arc::new(Zeroizing::new(key.to_vec())),
@@ -99,6 +103,9 @@ impl Endpoint {
         certificate: &Path,
         key: &Path,
     ) -> Result<(), Error> {
+        if !cfg!(feature = "client-certificate") {
+            return Err(Error::left_out("client-certificate"));
+        }
         let client = ClientCertificate::Files {
             certificate: certificate.to_owned(),
             key: key.to_owned(),

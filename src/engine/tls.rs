@@ -8,7 +8,10 @@ use std::time::UNIX_EPOCH;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::crypto::{CryptoProvider, KeyProvider};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -207,7 +210,10 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
         anchors.extend(Anchor::all_in(pem));
     }
     // Named, because the default provider is a process-wide setting that belongs to the application.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(CryptoProvider {
+        key_provider: &ClientKeys,
+        ..rustls::crypto::ring::default_provider()
+    });
     let versions: &[&SupportedProtocolVersion] = match material.versions {
         TlsVersions::Both => &[&TLS13, &TLS12],
         TlsVersions::Only12 => &[&TLS12],
@@ -231,6 +237,10 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
     };
     let mut config = match &material.client {
         None => builder.with_no_client_auth(),
+        // No code for signing either.
+        Some(_) if !cfg!(feature = "client-certificate") => {
+            return Err(Error::left_out("client-certificate"));
+        }
         Some(ClientMaterial { certificate, key }) => {
             let chain = super::pem::certificates(&certificate.0, &certificate.1)?;
             let private = private_key(&key.0, &key.1)?;
@@ -259,6 +269,22 @@ fn client_unusable(error: &rustls::Error, certificate: &str, key: &str) -> Error
         error => format!("{certificate} and {key} cannot be used: {error}"),
     };
     unusable(problem)
+}
+
+/// Reads the keys of client certificates, as the crate does it.
+#[derive(Debug)]
+struct ClientKeys;
+
+impl KeyProvider for ClientKeys {
+    fn load_private_key(
+        &self,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        if !cfg!(feature = "client-certificate") {
+            return Err(rustls::Error::General(String::new()));
+        }
+        any_supported_type(&Zeroizing::new(key))
+    }
 }
 
 /// The date by which certificates are judged.

@@ -72,7 +72,8 @@ pub unsafe extern "C" fn aliot_identity_register(
 /// # Errors
 ///
 /// ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the secret, and refuses an endpoint
-/// without TLS; ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint has failed.
+/// without TLS; ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint has failed;
+/// ALIOT_RESULT_INVALID_STATE if the library was built without registration.
 ///
 /// # Safety
 ///

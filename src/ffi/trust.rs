@@ -191,7 +191,8 @@ pub extern "C" fn aliot_endpoint_set_expiry_warning_days(
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_TLS_CONFIG says what is wrong with which.
+/// ALIOT_RESULT_TLS_CONFIG says what is wrong with which; ALIOT_RESULT_INVALID_STATE if the library
+/// was built without client certificates.
 ///
 /// # Safety
 ///

@@ -76,7 +76,8 @@ impl Registration {
     ///
     /// [`ErrorKind::InvalidArgument`] names the argument that is something else, and refuses an
     /// endpoint without TLS: the platform registers nobody over plain TCP. The secret is never part
-    /// of the text. The error that the endpoint was poisoned with.
+    /// of the text. The error that the endpoint was poisoned with. [`ErrorKind::InvalidState`] if
+    /// the library was built without the feature `registration`.
     pub fn new(
         endpoint: &Endpoint,
         product_key: &str,
@@ -84,6 +85,9 @@ impl Registration {
         product_secret: &str,
         kind: RegistrationKind,
     ) -> Result<Self, Error> {
+        if !cfg!(feature = "registration") {
+            return Err(Error::left_out("registration"));
+        }
         endpoint.check()?;
         if endpoint.is_plaintext() {
             return Err(Error::argument(

@@ -70,7 +70,9 @@ pub(super) type Mistake = (SignFinding, String);
 /// # Errors
 ///
 /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an identity that does not
-/// sign: a device token or a verbatim one.
+/// sign: a device token or a verbatim one;
+/// [`ErrorKind::InvalidState`](crate::ErrorKind::InvalidState) if the library was built without the
+/// feature `sign-check`.
 ///
 /// Source: "Establish MQTT connections", parameters mqttClientId, mqttUsername, mqttPassword.
 pub fn check_signature(
@@ -79,6 +81,9 @@ pub fn check_signature(
     submitted: Submitted<'_>,
     plaintext: Option<bool>,
 ) -> Result<(SignFinding, String), Error> {
+    if !cfg!(feature = "sign-check") {
+        return Err(Error::left_out("sign-check"));
+    }
     if identity.has_token() || identity.is_verbatim() {
         let problem = "does not sign: what it has is sent as it is";
         return Err(Error::argument("identity", problem));

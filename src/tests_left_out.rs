@@ -1,0 +1,59 @@
+//! What was left out when the library was built answers so: `make features-deep` runs these without
+//! any feature.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::{Endpoint, Error, ErrorKind, Identity, Registration, RegistrationKind, Submitted};
+
+fn assert_left_out<T>(result: Result<T, Error>, feature: &str) {
+    if cfg!(feature = "websocket") {
+        return; // A build with everything: the features' own tests are about it.
+    }
+    let error = result.err().expect(feature);
+    assert_eq!(error.kind(), ErrorKind::InvalidState);
+    let text = format!("the library was built without the feature {feature}");
+    assert_eq!(error.to_string(), text);
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint::host("a.example", 8883).unwrap()
+}
+
+#[test]
+fn left_out_websocket() {
+    assert_left_out(endpoint().set_websocket("/"), "websocket");
+}
+
+#[test]
+fn left_out_registration() {
+    let kind = RegistrationKind::Preregistered;
+    let registration = Registration::new(&endpoint(), "pk", "name", "secret", kind);
+    assert_left_out(registration, "registration");
+}
+
+#[test]
+fn left_out_sign_check() {
+    let identity = Identity::with_secret("pk", "name", "secret").unwrap();
+    let submitted = Submitted {
+        client_id: "",
+        username: "",
+        password: "",
+    };
+    let found = crate::check_signature(&identity, None, submitted, None);
+    assert_left_out(found, "sign-check");
+}
+
+#[test]
+fn left_out_client_certificate_leaves_the_endpoint_usable() {
+    let mut endpoint = endpoint();
+    if !cfg!(feature = "client-certificate") {
+        let set = endpoint.set_client_certificate_pem(b"", b"");
+        assert_left_out(set, "client-certificate");
+        let (certificate, key) = (Path::new("/none"), Path::new("/none"));
+        let set = endpoint.set_client_certificate_files(certificate, key);
+        assert_left_out(set, "client-certificate");
+    }
+    assert!(endpoint.set_connect_timeout(Duration::from_secs(1)).is_ok());
+    assert!(endpoint.check().is_ok());
+}
