@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use base64ct::{Base64, Encoding};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use zeroize::Zeroizing;
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::dial::out_of_resources;
 use crate::error::{Error, ErrorKind, Stage};
@@ -144,8 +147,25 @@ pub(super) fn certificates(pem: &[u8], name: &str) -> Result<Vec<CertificateDer<
     Ok(chain)
 }
 
-/// The private key in `pem`: PKCS#8, PKCS#1 or SEC1.
-pub(super) fn private_key(pem: &[u8], name: &str) -> Result<PrivateKeyDer<'static>, Error> {
+/// A private key in DER. Its memory is overwritten when it is dropped, which rustls' type leaves to
+/// whoever uses it.
+pub(super) struct PrivateKey(PrivateKeyDer<'static>);
+
+impl Drop for PrivateKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl PrivateKey {
+    pub(super) fn der(&self) -> &PrivateKeyDer<'static> {
+        &self.0
+    }
+}
+
+/// The private key in `pem`: PKCS#8, PKCS#1 or SEC1. Not read as certificates are, because that
+/// leaves copies behind.
+pub(super) fn private_key(pem: &[u8], name: &str) -> Result<PrivateKey, Error> {
     let refuse = |problem: &str| Err(unusable(format!("{name} {problem}")));
     if pem.iter().all(u8::is_ascii_whitespace) {
         return refuse("is empty");
@@ -153,22 +173,63 @@ pub(super) fn private_key(pem: &[u8], name: &str) -> Result<PrivateKeyDer<'stati
     if pem.len() > PEM_MAX {
         return refuse("is larger than any key");
     }
-    let text = String::from_utf8_lossy(pem);
-    let labels: Vec<&str> = text.lines().filter_map(label).collect();
-    let encrypted = labels.contains(&"ENCRYPTED PRIVATE KEY")
+    let Ok(text) = std::str::from_utf8(pem) else {
+        return refuse("is not text: PEM is needed");
+    };
+    let labels = || text.lines().filter_map(label);
+    let encrypted = labels().any(|label| label == "ENCRYPTED PRIVATE KEY")
         || text
             .lines()
             .any(|line| line.starts_with("Proc-Type: 4,ENCRYPTED"));
     if encrypted {
         return refuse("is encrypted: the library has no way to ask for a passphrase");
     }
-    if !labels.iter().any(|label| label.ends_with("PRIVATE KEY")) {
-        return match labels.first() {
+    if !labels().any(|label| label.ends_with("PRIVATE KEY")) {
+        return match labels().next() {
             Some(label) => refuse(&format!("is a {label}, not a PRIVATE KEY")),
             None => refuse("has no private key: no line says -----BEGIN PRIVATE KEY-----"),
         };
     }
-    PrivateKeyDer::from_pem_slice(pem).or_else(|error| refuse(&format!("is damaged: {error}")))
+    for (label, form) in [
+        (
+            "PRIVATE KEY",
+            (|der| PrivatePkcs8KeyDer::from(der).into()) as fn(Vec<u8>) -> _,
+        ),
+        ("RSA PRIVATE KEY", |der| {
+            PrivatePkcs1KeyDer::from(der).into()
+        }),
+        ("EC PRIVATE KEY", |der| PrivateSec1KeyDer::from(der).into()),
+    ] {
+        if labels().any(|found| found == label) {
+            return match body(text, label) {
+                Ok(der) => Ok(PrivateKey(form(der))),
+                Err(problem) => refuse(problem),
+            };
+        }
+    }
+    refuse("is a private key of an unknown kind")
+}
+
+/// The bytes of the first block with this label.
+fn body(text: &str, wanted: &str) -> Result<Vec<u8>, &'static str> {
+    let mut lines = text.lines().skip_while(|line| label(line) != Some(wanted));
+    lines.next();
+    // As large as they can become, because growing would leave copies of the key behind.
+    let mut digits = Zeroizing::new(String::with_capacity(text.len()));
+    loop {
+        match lines.next().map(str::trim_end) {
+            None => return Err("is cut off: its -----END line is missing"),
+            Some(line) if line.starts_with("-----END ") => break,
+            Some(line) => digits.push_str(line),
+        }
+    }
+    let mut bytes = Zeroizing::new(vec![0; digits.len()]);
+    let len = Base64::decode(&*digits, &mut bytes)
+        .map_err(|_| "is damaged: it is not valid base64")?
+        .len();
+    // Whose memory is overwritten by its owner; the rest of this one is still zero.
+    bytes.truncate(len);
+    Ok(std::mem::take(&mut *bytes))
 }
 
 pub(super) fn unusable(problem: impl Into<String>) -> Error {

@@ -11,12 +11,12 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, KeyProvider};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::SigningKey;
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme, SupportedProtocolVersion,
+    CertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys, OtherError,
+    RootCertStore, SignatureScheme, SupportedProtocolVersion,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -211,7 +211,7 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
     }
     // Named, because the default provider is a process-wide setting that belongs to the application.
     let provider = Arc::new(CryptoProvider {
-        key_provider: &ClientKeys,
+        key_provider: &NoKeys,
         ..rustls::crypto::ring::default_provider()
     });
     let versions: &[&SupportedProtocolVersion] = match material.versions {
@@ -244,9 +244,17 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
         Some(ClientMaterial { certificate, key }) => {
             let chain = super::pem::certificates(&certificate.0, &certificate.1)?;
             let private = private_key(&key.0, &key.1)?;
-            builder
-                .with_client_auth_cert(chain, private)
-                .map_err(|error| client_unusable(&error, &certificate.1, &key.1))?
+            // What with_client_auth_cert does, but for the DER, which it would leave behind.
+            let certified = any_supported_type(private.der())
+                .map(|signing| CertifiedKey::new(chain, signing))
+                .and_then(|certified| match certified.keys_match() {
+                    Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                        Ok(certified)
+                    }
+                    Err(error) => Err(error),
+                })
+                .map_err(|error| client_unusable(&error, &certificate.1, &key.1))?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
     };
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
@@ -271,19 +279,17 @@ fn client_unusable(error: &rustls::Error, certificate: &str, key: &str) -> Error
     unusable(problem)
 }
 
-/// Reads the keys of client certificates, as the crate does it.
+/// Reads no key: those of client certificates are read where they can be wiped, and without that
+/// feature the code for it is left out.
 #[derive(Debug)]
-struct ClientKeys;
+struct NoKeys;
 
-impl KeyProvider for ClientKeys {
+impl KeyProvider for NoKeys {
     fn load_private_key(
         &self,
-        key: PrivateKeyDer<'static>,
+        _: PrivateKeyDer<'static>,
     ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        if !cfg!(feature = "client-certificate") {
-            return Err(rustls::Error::General(String::new()));
-        }
-        any_supported_type(&Zeroizing::new(key))
+        Err(rustls::Error::General("no key is read here".to_owned()))
     }
 }
 
