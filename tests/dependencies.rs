@@ -1,6 +1,30 @@
 //! What the library is made of: one TLS stack, one crypto provider, nothing with a known hole.
 
+use std::collections::BTreeMap;
 use std::process::Command;
+
+use serde_json::Value;
+
+/// Every package of the lock file, whatever it is for and on whatever system it is needed.
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .args(["--all-features", "--color", "never"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+fn text<'a>(package: &'a Value, member: &str) -> &'a str {
+    package[member].as_str().unwrap_or_default()
+}
 
 /// Names and versions of everything that a program which links the library gets.
 fn tree() -> Vec<(String, String)> {
@@ -37,6 +61,8 @@ fn there_is_one_tls_stack_and_one_crypto_provider() {
     let tree = tree();
     let has = |wanted: &str| tree.iter().any(|(name, _)| name == wanted);
     assert!(has("rustls") && has("ring"), "{tree:?}");
+    // Not even for a test, a build or another system.
+    let packages = packages();
     let refused = [
         "aws-lc-rs",
         "aws-lc-sys",
@@ -44,11 +70,13 @@ fn there_is_one_tls_stack_and_one_crypto_provider() {
         "openssl-sys",
         "native-tls",
         "mbedtls",
+        "boring",
         // Unmaintained: RUSTSEC-2025-0134.
         "rustls-pemfile",
     ];
     for name in refused {
-        assert!(!has(name), "{name} is in the tree");
+        let is_there = packages.iter().any(|package| text(package, "name") == name);
+        assert!(!is_there, "{name} is in Cargo.lock");
     }
 }
 
@@ -76,4 +104,64 @@ fn the_library_stays_small_in_what_it_drags_in() {
     names.sort();
     names.dedup();
     assert!(names.len() <= 110, "{} crates: {names:?}", names.len());
+}
+
+#[test]
+fn every_crate_comes_from_the_registry_under_a_licence_that_is_allowed() {
+    const ALLOWED: [&str; 6] = [
+        "Apache-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "BSD-3-Clause",
+        "ISC",
+        "MIT",
+        "Unicode-3.0",
+    ];
+    for package in packages() {
+        let name = text(&package, "name");
+        match package["source"].as_str() {
+            Some(source) => assert_eq!(
+                source, "registry+https://github.com/rust-lang/crates.io-index",
+                "{name}"
+            ),
+            None => assert!(["aliot", "aliot-sim"].contains(&name), "{name} is a path"),
+        }
+        // One of each "A OR B", which older crates write as "A/B"; all of what stands between AND.
+        let licence = text(&package, "license").replace('/', " OR ");
+        let is_allowed = licence.split(" AND ").all(|part| {
+            let part = part.trim_matches(['(', ')']);
+            part.split(" OR ").any(|licence| ALLOWED.contains(&licence))
+        });
+        // It writes the header, and is no part of what is built.
+        let is_excepted = name == "cbindgen" && licence == "MPL-2.0";
+        assert!(is_allowed || is_excepted, "{name} is under {licence:?}");
+    }
+}
+
+#[test]
+fn no_crate_is_there_twice_that_could_be_there_once() {
+    // deny.toml says why.
+    const TWICE: [&str; 4] = ["getrandom", "syn", "winnow", "windows-sys"];
+    let mut versions = BTreeMap::<_, Vec<_>>::new();
+    let packages = packages();
+    for package in &packages {
+        let of_name = versions.entry(text(package, "name")).or_default();
+        of_name.push(text(package, "version"));
+    }
+    versions.retain(|name, versions| versions.len() > 1 + usize::from(TWICE.contains(name)));
+    assert!(versions.is_empty(), "{versions:?}");
+}
+
+#[test]
+fn the_oldest_rust_that_is_promised_is_new_enough_for_every_crate() {
+    let number = |text: &str| -> Vec<u32> { text.split('.').flat_map(str::parse).collect() };
+    let ours = env!("CARGO_PKG_RUST_VERSION");
+    assert!(!ours.is_empty(), "Cargo.toml promises none");
+    for package in packages() {
+        let theirs = text(&package, "rust_version");
+        assert!(
+            number(theirs) <= number(ours),
+            "{}: {theirs}",
+            text(&package, "name")
+        );
+    }
 }
