@@ -185,6 +185,45 @@ mod tests {
         assert_eq!(budget.take(s(11)), Err(s(69)));
     }
 
+    #[test]
+    fn of_two_limits_the_stricter_one_holds() {
+        for (first, second, holds) in [
+            (Some(5), Some(2), Some(2)),
+            (Some(2), Some(5), Some(2)),
+            (Some(2), None, Some(2)),
+            (None, Some(2), Some(2)),
+            (None, None, None),
+        ] {
+            let mut budget = Budget::new(first);
+            budget.lower_limit(second);
+            assert_eq!(budget.per_minute, holds, "{first:?} and {second:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_was_put_off_counts_from_when_it_was_made() {
+        let mut budget = Budget::new(Some(3));
+        for second in [1, 2, 20] {
+            assert_eq!(budget.take(s(second)), Ok(()));
+        }
+        budget.postpone(s(1), s(10));
+        assert_eq!(budget.next_free(s(21)), s(62));
+        assert_eq!(budget.take(s(62)), Ok(()));
+        assert_eq!(budget.take(s(62)), Err(s(70)));
+        budget.postpone(s(3), s(63));
+        assert_eq!(budget.next_free(s(62)), s(70), "nothing was spent then");
+    }
+
+    #[test]
+    fn a_budget_is_unused_when_nothing_was_spent_for_a_minute() {
+        let mut budget = Budget::new(Some(5));
+        assert!(budget.is_unused(s(0)));
+        assert_eq!(budget.take(s(1)), Ok(()));
+        assert!(!budget.is_unused(s(1)));
+        assert!(!budget.is_unused(s(61) - Duration::from_nanos(1)));
+        assert!(budget.is_unused(s(61)));
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Take { after_ms: u64, early_ms: u64 },

@@ -90,3 +90,6 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,4 +235,6 @@ impl KeepAlive {
 }
 
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod tests_slow;

@@ -539,3 +539,6 @@ pub struct Mark {
     token: Token,
     direct: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -746,13 +746,13 @@ fn a_million_random_steps_lose_nothing_repeat_nothing_and_lie_about_nothing() {
             assert!(outcome.is_ok(), "seed {seed}, step {step}");
         }
         world.come_to_an_end();
-        acknowledged += world.completed.values().filter(|&&ok| ok).count();
+        acknowledged += world.completed.values().filter(|&&ok| ok).count() as u64;
         connects += world.device.counters().connects;
     }
     // The walk must have been one through the interesting country.
     assert!(
-        acknowledged > 50_000,
+        acknowledged > 1_000 * SEEDS,
         "{acknowledged} operations were acknowledged"
     );
-    assert!(connects > 1_000, "{connects} connections");
+    assert!(connects > 20 * SEEDS, "{connects} connections");
 }

@@ -1,0 +1,167 @@
+//! The limits on what waits for the platform, and what makes room within them.
+
+use super::*;
+use crate::{Endpoint, Identity};
+
+const MAX_BYTES: usize = 2000;
+
+fn outbox(operations: u32, policy: OutboxPolicy) -> Outbox {
+    let identity = Identity::verbatim("device", "user", "password").unwrap();
+    let endpoint = Endpoint::host("localhost", 1883).unwrap();
+    let mut config = Config::new(&identity, &endpoint).unwrap();
+    config.use_private_profile();
+    config.set_payload_limit(1000).unwrap();
+    config.set_topic_limit(64).unwrap();
+    config.set_outbox_limit(operations, MAX_BYTES).unwrap();
+    config.set_outbox_policy(policy);
+    Outbox::new(&config)
+}
+
+/// A payload whose packet, on the topic "t", has `len` bytes.
+fn payload(len: usize, qos: Qos) -> Vec<u8> {
+    let header = (0..10).find(|header| {
+        codec::publish_len(1, len.saturating_sub(*header), qos).is_some_and(|got| got == len)
+    });
+    vec![0; len - header.unwrap()]
+}
+
+struct Bench {
+    outbox: Outbox,
+    fallout: Fallout,
+}
+
+impl Bench {
+    fn new(operations: u32, policy: OutboxPolicy) -> Self {
+        let (outbox, fallout) = (outbox(operations, policy), Fallout::default());
+        Self { outbox, fallout }
+    }
+
+    fn publish(&mut self, len: usize, qos: Qos) -> Result<Option<Token>, Error> {
+        let payload = payload(len, qos);
+        let fallout = &mut self.fallout;
+        self.outbox.publish("t", &payload, qos, true, None, fallout)
+    }
+
+    /// The tokens of what was dropped since the last call.
+    fn dropped(&mut self) -> Vec<Token> {
+        let completions = self.fallout.completions.drain(..);
+        let token = |completion: Completion| {
+            assert_eq!(completion.result.unwrap_err().kind(), ErrorKind::Dropped);
+            completion.token
+        };
+        completions.map(token).collect()
+    }
+}
+
+#[test]
+fn a_filter_is_charged_its_length_and_a_little_more() {
+    let mut outbox = outbox(10, OutboxPolicy::RefuseNew);
+    let filter = TopicFilter::parse("abc").unwrap();
+    outbox
+        .change_filter(filter, Some(Qos::AtLeastOnce))
+        .unwrap();
+    assert_eq!(
+        (outbox.operations(), outbox.bytes()),
+        (1, 3 + OPERATION_OVERHEAD)
+    );
+}
+
+#[test]
+fn messages_fill_the_outbox_to_the_byte() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let mut bench = Bench::new(10, OutboxPolicy::RefuseNew);
+        bench.publish(1000, qos).unwrap();
+        let error = bench.publish(1001, qos).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutboxFull);
+        bench.publish(1000, qos).unwrap();
+        assert_eq!(
+            (bench.outbox.operations(), bench.outbox.bytes()),
+            (2, MAX_BYTES)
+        );
+    }
+}
+
+#[test]
+fn what_is_cancelled_is_told_in_order_and_leaves_nothing() {
+    let mut bench = Bench::new(10, OutboxPolicy::RefuseNew);
+    let tokens = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::AtMostOnce]
+        .map(|qos| bench.publish(100, qos).unwrap().unwrap());
+    let error = Error::new(ErrorKind::Cancelled, Stage::Session, "the end");
+    bench.outbox.cancel_all(&error, &mut bench.fallout);
+    let told: Vec<_> = bench
+        .fallout
+        .completions
+        .iter()
+        .map(|end| end.token)
+        .collect();
+    assert_eq!(told, tokens);
+    assert_eq!((bench.outbox.operations(), bench.outbox.bytes()), (0, 0));
+}
+
+#[test]
+fn no_more_is_dropped_than_makes_room() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
+        let tokens = [500; 4].map(|len| bench.publish(len, qos).unwrap().unwrap());
+        assert_eq!(bench.dropped(), []);
+        bench.publish(500, qos).unwrap();
+        assert_eq!(bench.dropped(), tokens[..1]);
+        bench.publish(501, qos).unwrap();
+        assert_eq!(bench.dropped(), tokens[1..3]);
+        bench.publish(499, qos).unwrap();
+        assert_eq!(bench.dropped(), []);
+        assert_eq!(
+            (bench.outbox.operations(), bench.outbox.bytes()),
+            (4, MAX_BYTES)
+        );
+    }
+}
+
+#[test]
+fn the_oldest_is_dropped_for_the_number_of_messages_too() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let mut bench = Bench::new(3, OutboxPolicy::DropOldest);
+        let tokens = [20; 3].map(|len| bench.publish(len, qos).unwrap().unwrap());
+        assert_eq!(bench.dropped(), []);
+        bench.publish(20, qos).unwrap();
+        assert_eq!(bench.dropped(), tokens[..1]);
+        assert_eq!(bench.outbox.operations(), 3);
+    }
+}
+
+#[test]
+fn nothing_is_dropped_where_it_would_not_be_enough() {
+    let mut bench = Bench::new(3, OutboxPolicy::DropOldest);
+    let mut chunk = Chunk::default();
+    bench.publish(1000, Qos::AtLeastOnce).unwrap();
+    bench.outbox.handle_connected(false);
+    bench.outbox.fill(&mut chunk, Duration::ZERO);
+    // What was sent and is not acknowledged stays: 1000 bytes, and no more than 1000 are free.
+    bench.publish(500, Qos::AtLeastOnce).unwrap();
+    bench.publish(1001, Qos::AtLeastOnce).unwrap_err();
+    assert_eq!(bench.dropped(), []);
+    bench.publish(1000, Qos::AtLeastOnce).unwrap();
+    assert_eq!(bench.dropped().len(), 1);
+    // All of them sent, there is no place for one more, however small.
+    let mut bench = Bench::new(2, OutboxPolicy::DropOldest);
+    for _ in 0..2 {
+        bench.publish(20, Qos::AtLeastOnce).unwrap();
+    }
+    bench.outbox.handle_connected(false);
+    bench.outbox.fill(&mut Chunk::default(), Duration::ZERO);
+    bench.publish(20, Qos::AtLeastOnce).unwrap_err();
+    assert_eq!(bench.dropped(), []);
+}
+
+#[test]
+fn an_application_that_takes_no_completions_gets_no_more_of_them() {
+    let mut bench = Bench::new(3, OutboxPolicy::DropOldest);
+    bench.publish(20, Qos::AtLeastOnce).unwrap();
+    bench.outbox.handle_completions_made(3 * 2 + 1000 - 1);
+    bench.publish(20, Qos::AtLeastOnce).unwrap();
+    bench.outbox.handle_completions_made(1);
+    let error = bench.publish(20, Qos::AtLeastOnce).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutboxFull);
+    bench.outbox.handle_completions_taken(1);
+    bench.publish(20, Qos::AtLeastOnce).unwrap();
+}
