@@ -80,22 +80,33 @@ fn there_is_one_tls_stack_and_one_crypto_provider() {
     }
 }
 
-#[test]
-fn the_certificate_verifier_is_one_without_known_holes() {
-    // RUSTSEC-2026-0098, -0099, -0104: fixed in 0.103.13.
+/// `name` is in the tree, and no older than `least`.
+fn check_version(name: &str, least: [u32; 3]) {
     let tree = tree();
-    let verifiers: Vec<_> = tree
-        .iter()
-        .filter(|(name, _)| name == "rustls-webpki")
-        .collect();
-    assert!(!verifiers.is_empty());
-    for (_, version) in verifiers {
+    let versions: Vec<_> = tree.iter().filter(|(found, _)| found == name).collect();
+    assert!(!versions.is_empty(), "{name} is not in the tree");
+    for (_, version) in versions {
         let mut parts = version
             .split('.')
             .map(|part| part.parse::<u32>().unwrap_or(0));
         let version = [(); 3].map(|()| parts.next().unwrap_or(0));
-        assert!(version >= [0, 103, 13], "rustls-webpki {version:?}");
+        assert!(version >= least, "{name} {version:?}");
     }
+}
+
+#[test]
+fn the_certificate_verifier_is_one_without_known_holes() {
+    // RUSTSEC-2026-0098, -0099, -0104: fixed in 0.103.13.
+    check_version("rustls-webpki", [0, 103, 13]);
+}
+
+#[test]
+fn the_crates_that_meet_the_network_are_without_known_holes() {
+    check_version("rustls", [0, 23, 45]); // RUSTSEC-2026-0285, 2024-0399, 2024-0336
+    check_version("ring", [0, 17, 12]); // RUSTSEC-2025-0009, 2025-0007
+    check_version("bytes", [1, 11, 1]); // RUSTSEC-2026-0007
+    check_version("tokio", [1, 44, 2]); // RUSTSEC-2025-0023
+    check_version("tungstenite", [0, 20, 1]); // RUSTSEC-2023-0065
 }
 
 #[test]

@@ -53,7 +53,6 @@ impl Device {
     fn start(kind: &str, variables: &[(&str, &str)], secrets: &[&str]) -> Self {
         let mut process = Command::new(program())
             .arg(kind)
-            .env_clear()
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
