@@ -154,6 +154,44 @@ fn nothing_is_dropped_where_it_would_not_be_enough() {
 }
 
 #[test]
+fn the_oldest_is_dropped_whatever_its_quality() {
+    use Qos::{AtLeastOnce, AtMostOnce};
+    for qualities in [
+        [AtMostOnce, AtLeastOnce, AtLeastOnce, AtLeastOnce],
+        [AtLeastOnce, AtMostOnce, AtLeastOnce, AtLeastOnce],
+    ] {
+        let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
+        let tokens = qualities.map(|qos| bench.publish(500, qos).unwrap().unwrap());
+        for token in &tokens[..3] {
+            bench.publish(500, AtLeastOnce).unwrap();
+            assert_eq!(bench.dropped(), [*token]);
+        }
+    }
+}
+
+#[test]
+fn what_was_dropped_is_not_counted_among_what_could_be() {
+    let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
+    for _ in 0..5 {
+        bench.publish(500, Qos::AtLeastOnce).unwrap();
+    }
+    assert_eq!(bench.dropped().len(), 1);
+    bench.outbox.handle_connected(false);
+    bench.outbox.fill(&mut Chunk::default(), Duration::ZERO);
+    for id in [1, 2] {
+        bench
+            .outbox
+            .handle_ack(id, AckKind::Publish)
+            .unwrap()
+            .unwrap();
+    }
+    // 1000 bytes are under way, 500 wait: dropping those would not be enough for 1001.
+    bench.publish(500, Qos::AtLeastOnce).unwrap();
+    bench.publish(1001, Qos::AtLeastOnce).unwrap_err();
+    assert_eq!(bench.dropped(), []);
+}
+
+#[test]
 fn an_application_that_takes_no_completions_gets_no_more_of_them() {
     let mut bench = Bench::new(3, OutboxPolicy::DropOldest);
     bench.publish(20, Qos::AtLeastOnce).unwrap();
