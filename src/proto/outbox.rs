@@ -542,3 +542,5 @@ pub struct Mark {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_filters;

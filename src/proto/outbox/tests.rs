@@ -5,7 +5,7 @@ use crate::{Endpoint, Identity};
 
 const MAX_BYTES: usize = 2000;
 
-fn outbox(operations: u32, policy: OutboxPolicy) -> Outbox {
+pub(super) fn outbox(operations: u32, policy: OutboxPolicy) -> Outbox {
     let identity = Identity::verbatim("device", "user", "password").unwrap();
     let endpoint = Endpoint::host("localhost", 1883).unwrap();
     let mut config = Config::new(&identity, &endpoint).unwrap();
@@ -25,18 +25,18 @@ fn payload(len: usize, qos: Qos) -> Vec<u8> {
     vec![0; len - header.unwrap()]
 }
 
-struct Bench {
-    outbox: Outbox,
-    fallout: Fallout,
+pub(super) struct Bench {
+    pub(super) outbox: Outbox,
+    pub(super) fallout: Fallout,
 }
 
 impl Bench {
-    fn new(operations: u32, policy: OutboxPolicy) -> Self {
+    pub(super) fn new(operations: u32, policy: OutboxPolicy) -> Self {
         let (outbox, fallout) = (outbox(operations, policy), Fallout::default());
         Self { outbox, fallout }
     }
 
-    fn publish(&mut self, len: usize, qos: Qos) -> Result<Option<Token>, Error> {
+    pub(super) fn publish(&mut self, len: usize, qos: Qos) -> Result<Option<Token>, Error> {
         let payload = payload(len, qos);
         let fallout = &mut self.fallout;
         self.outbox.publish("t", &payload, qos, true, None, fallout)
@@ -86,8 +86,15 @@ fn what_is_cancelled_is_told_in_order_and_leaves_nothing() {
     let mut bench = Bench::new(10, OutboxPolicy::RefuseNew);
     let tokens = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::AtMostOnce]
         .map(|qos| bench.publish(100, qos).unwrap().unwrap());
+    for _ in 0..2 {
+        let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
+        outbox
+            .publish("t", b"", Qos::AtMostOnce, false, None, fallout)
+            .unwrap();
+    }
     let error = Error::new(ErrorKind::Cancelled, Stage::Session, "the end");
     bench.outbox.cancel_all(&error, &mut bench.fallout);
+    assert_eq!(bench.fallout.dropped, 2, "of which nobody has a token");
     let told: Vec<_> = bench
         .fallout
         .completions
@@ -202,4 +209,102 @@ fn an_application_that_takes_no_completions_gets_no_more_of_them() {
     assert_eq!(error.kind(), ErrorKind::OutboxFull);
     bench.outbox.handle_completions_taken(1);
     bench.publish(20, Qos::AtLeastOnce).unwrap();
+}
+
+#[test]
+fn a_message_expires_in_its_turn_and_gives_its_room_back() {
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+    let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
+    let payload = payload(500, Qos::AtLeastOnce);
+    assert_eq!(bench.outbox.next_expiry(), None);
+    let mut tokens = Vec::new();
+    for expires in [s(20), s(10), s(30)] {
+        let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
+        let qos = Qos::AtLeastOnce;
+        let token = outbox.publish("t", &payload, qos, true, Some(expires), fallout);
+        tokens.push(token.unwrap().unwrap());
+    }
+    assert_eq!(bench.outbox.next_expiry(), Some(s(10)));
+    bench.outbox.handle_timeout(s(9), &mut bench.fallout);
+    assert!(bench.fallout.completions.is_empty());
+    bench.outbox.handle_timeout(s(20), &mut bench.fallout);
+    let ended: Vec<_> = bench.fallout.completions.drain(..).collect();
+    assert!(
+        ended
+            .iter()
+            .all(|end| end.result.as_ref().unwrap_err().kind() == ErrorKind::Expired)
+    );
+    let ended: Vec<_> = ended.iter().map(|end| end.token).collect();
+    assert_eq!(ended, [tokens[1], tokens[0]]);
+    assert_eq!((bench.outbox.operations(), bench.outbox.bytes()), (1, 500));
+    assert_eq!(bench.outbox.next_expiry(), Some(s(30)));
+    // Of what waits, 500 bytes can be dropped, and no more: 1000 are under way then.
+    bench.outbox.handle_connected(false);
+    bench.outbox.fill(&mut Chunk::default(), Duration::ZERO);
+    bench.publish(500, Qos::AtLeastOnce).unwrap();
+    bench.outbox.fill(&mut Chunk::default(), Duration::ZERO);
+    bench.publish(500, Qos::AtLeastOnce).unwrap();
+    bench.publish(1001, Qos::AtLeastOnce).unwrap_err();
+    assert_eq!(bench.dropped(), []);
+}
+
+#[test]
+fn an_acknowledgement_is_for_what_was_sent_or_for_nobody() {
+    let mut bench = Bench::new(10, OutboxPolicy::RefuseNew);
+    let published = bench.publish(20, Qos::AtLeastOnce).unwrap().unwrap();
+    for subscribe in [Some(Qos::AtMostOnce), None] {
+        let filter = TopicFilter::parse("abc").unwrap();
+        bench.outbox.change_filter(filter, subscribe).unwrap();
+    }
+    bench.outbox.handle_connected(false);
+    bench.outbox.fill(&mut Chunk::default(), Duration::ZERO);
+    let all = [
+        AckKind::Publish,
+        AckKind::Subscribe(1),
+        AckKind::Unsubscribe,
+    ];
+    // Filters leave first.
+    for (id, right) in [(1, all[1]), (2, all[2]), (3, all[0])] {
+        for kind in all.into_iter().filter(|kind| *kind != right) {
+            bench.outbox.handle_ack(id, kind).unwrap_err();
+        }
+        if id == 1 {
+            let problem = bench
+                .outbox
+                .handle_ack(id, AckKind::Subscribe(2))
+                .unwrap_err();
+            assert!(problem.contains("2 return codes"), "{problem}");
+        }
+        let left = bench.outbox.operations();
+        match bench.outbox.handle_ack(id, right).unwrap().unwrap() {
+            Acknowledged::Publish(token) => assert_eq!(token, published),
+            Acknowledged::Filters(ops) => assert_eq!(ops.len(), 1),
+            Acknowledged::Nothing => panic!("nothing has expired"),
+        }
+        assert_eq!(bench.outbox.operations(), left - 1);
+        // Nobody waits for a second one.
+        for kind in all {
+            assert!(bench.outbox.handle_ack(id, kind).unwrap().is_none());
+        }
+    }
+    assert_eq!(bench.outbox.bytes(), 0);
+    assert!(!bench.outbox.is_owed());
+}
+
+#[test]
+fn what_has_to_be_sent_again_in_a_new_session_can_be_dropped_like_the_rest() {
+    let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
+    let tokens = [500; 2].map(|len| bench.publish(len, Qos::AtLeastOnce).unwrap().unwrap());
+    bench.outbox.handle_connected(false);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, Duration::ZERO);
+    bench.outbox.handle_lost(chunk, &mut bench.fallout);
+    bench.outbox.handle_connected(false);
+    bench.publish(1000, Qos::AtLeastOnce).unwrap();
+    assert_eq!(bench.dropped(), []);
+    bench.publish(1500, Qos::AtLeastOnce).unwrap();
+    assert_eq!(bench.dropped()[..2], tokens);
+    assert_eq!((bench.outbox.operations(), bench.outbox.bytes()), (1, 1500));
 }
