@@ -222,3 +222,6 @@ fn waits_longest(kind: ErrorKind) -> bool {
             | ErrorKind::UnsupportedProtocol
     )
 }
+
+#[cfg(test)]
+mod tests;
