@@ -20,7 +20,8 @@ NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_
 PYTHON := $(CURDIR)/$(BUILD)/python/bin/python
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
-.PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep deep-package install dist clean
+.PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep \
+	deep-package deny mutants coverage install dist clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
@@ -33,6 +34,9 @@ help:
 	@echo 'make release-small  the library for devices whose storage is scarcer than their time'
 	@echo 'make soak      the faults for as long as ALIOT_SOAK_SECONDS says, 600 by default'
 	@echo 'make deep      the long tests'
+	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
+	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
+	@echo 'make coverage  lines that the tests run, by file and against the goals'
 	@echo 'make deps      what the tests need, installed on Debian, else named'
 	@echo 'make clean     removes what the others built'
 
@@ -110,8 +114,8 @@ release-small:
 features-deep: features
 	cargo test --locked --lib --no-default-features left_out
 
-deep: features-deep deep-package soak
-	@echo 'to come: fuzzing, mutants, coverage, ThreadSanitizer, many repetitions'
+deep: features-deep deep-package soak deny coverage mutants
+	@echo 'to come: fuzzing, ThreadSanitizer, many repetitions'
 
 # The tarball without a network, and the library for a named target in a sysroot.
 deep-package:
@@ -135,3 +139,24 @@ clean:
 soak:
 	@sh .ci/deps $(NEEDED_TO_TEST)
 	ALIOT_SOAK_SECONDS=$${ALIOT_SOAK_SECONDS:-600} cargo test --locked -p aliot --test faults -- --nocapture
+
+# Programs of cargo, into build/tools, where they are not installed.
+export PATH := $(abspath $(BUILD))/tools/bin:$(PATH)
+TOOL = command -v cargo-$(1) >/dev/null || \
+	CARGO_TARGET_DIR='$(abspath $(BUILD))/tools/target' cargo install --locked \
+		--root '$(abspath $(BUILD))/tools' cargo-$(1)
+
+deny:
+	@$(call TOOL,deny)
+	cargo deny --all-features --locked check bans licenses sources
+	@if cargo deny fetch db; then cargo deny --all-features --locked check --disable-fetch advisories; \
+	else echo 'SKIPPED: the database of advisories cannot be fetched from here'; fi
+
+mutants:
+	@$(call TOOL,mutants)
+	.ci/mutants '$(abspath $(BUILD))/mutants' $(MUTANTS)
+
+coverage:
+	@sh .ci/deps $(NEEDED_TO_TEST) "$$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/llvm-cov-\1/p')"
+	@$(call TOOL,llvm-cov)
+	.ci/coverage '$(abspath $(BUILD))/coverage'
