@@ -130,6 +130,34 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn an_operation_is_replaced_under_its_id() {
+        let mut ring = Ring::default();
+        (1..=3).for_each(|number| ring.push(number));
+        assert_eq!(ring.replace(|&number| number == 2, 20), Some(2));
+        assert_eq!(ring.replace(|&number| number == 2, 30), None);
+        assert_eq!(ring.iter().copied().collect::<Vec<_>>(), [1, 20, 3]);
+        assert_eq!(ring.get(2), Some(&20));
+        assert_eq!(ring.slot_mut(1), Some(&mut 20));
+        assert_eq!(ring.slot_mut(3), None);
+        assert_eq!((ring.get(4), ring.get(0)), (None, None));
+    }
+
+    #[test]
+    fn what_is_taken_out_frees_ids_from_the_front_alone() {
+        let mut ring = Ring::default();
+        (1..=4).for_each(|number| ring.push(number));
+        assert_eq!(ring.extract(|&number| number % 2 == 0), [2, 4]);
+        assert_eq!((ring.len(), ring.next_id()), (4, 5), "1 is still there");
+        assert_eq!(ring.take(1), Some((1, 2)));
+        assert_eq!(ring.extract(|_| true), [3]);
+        assert!(ring.is_empty());
+        assert_eq!(ring.next_id(), 5);
+        ring.push(5);
+        assert_eq!(ring.drain().collect::<Vec<_>>(), [5]);
+        assert_eq!((ring.next_id(), ring.is_empty()), (6, true));
+    }
+
+    #[test]
     fn ids_start_at_one_and_wrap_from_65535_to_one() {
         let mut ring = Ring::default();
         for expected in (1..=u16::MAX).chain(1..=3) {
