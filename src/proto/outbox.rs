@@ -544,3 +544,5 @@ pub struct Mark {
 mod tests;
 #[cfg(test)]
 mod tests_filters;
+#[cfg(test)]
+mod tests_sending;

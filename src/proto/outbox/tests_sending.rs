@@ -1,0 +1,155 @@
+//! What leaves together, and what becomes of it when the socket takes all of it, or a part.
+
+use super::tests::{Bench, outbox};
+use super::*;
+
+const NOW: Duration = Duration::ZERO;
+
+/// A bench whose connection was accepted, with `window` messages under way at most.
+fn connected(window: usize) -> Bench {
+    let mut bench = Bench::new(100, OutboxPolicy::RefuseNew);
+    bench.outbox.window = window;
+    bench.outbox.max_bytes = 1_000_000;
+    bench.outbox.handle_connected(false);
+    bench
+}
+
+fn publish(bench: &mut Bench, count: usize, len: usize, qos: Qos) -> Vec<Token> {
+    (0..count)
+        .map(|_| bench.publish(len, qos).unwrap().unwrap())
+        .collect()
+}
+
+fn completed(bench: &mut Bench) -> Vec<Token> {
+    let completions = bench.fallout.completions.drain(..);
+    completions
+        .map(|end| end.result.map(|_| end.token).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_chunk_is_written_from_its_head_to_the_end_of_its_messages() {
+    let mut bench = connected(10);
+    publish(&mut bench, 1, 20, Qos::AtLeastOnce);
+    publish(&mut bench, 1, 30, Qos::AtMostOnce);
+    let mut chunk = Chunk::default();
+    assert!(chunk.is_empty() && chunk.is_done());
+    bench.outbox.fill(&mut chunk, NOW);
+    let lens = |chunk: &Chunk| chunk.rest().map(<[u8]>::len);
+    assert_eq!((chunk.len(), lens(&chunk)), (50, [20, 30]));
+    assert!(!chunk.is_empty() && !chunk.is_done());
+    for (len, left) in [(5, [15, 30]), (15, [0, 30]), (29, [0, 1])] {
+        chunk.advance(len);
+        assert_eq!(lens(&chunk), left);
+        assert!(!chunk.is_done());
+    }
+    chunk.advance(1);
+    assert!(chunk.is_done());
+    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    assert!(chunk.is_empty());
+    assert_eq!((chunk.len(), lens(&chunk)), (0, [0, 0]));
+}
+
+#[test]
+fn no_more_leaves_than_the_window_holds() {
+    let mut bench = connected(2);
+    publish(&mut bench, 3, 20, Qos::AtLeastOnce);
+    assert!(!bench.outbox.is_owed());
+    assert_eq!(bench.outbox.poll_fill(NOW), Some(NOW));
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), 40);
+    assert!(bench.outbox.is_owed());
+    assert_eq!(bench.outbox.poll_fill(NOW), None);
+    // Neither does a subscription.
+    let filter = TopicFilter::parse("a").unwrap();
+    bench.outbox.change_filter(filter, None).unwrap();
+    assert_eq!(bench.outbox.poll_fill(NOW), None);
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), 40);
+    bench
+        .outbox
+        .handle_ack(1, AckKind::Publish)
+        .unwrap()
+        .unwrap();
+    assert_eq!(bench.outbox.poll_fill(NOW), Some(NOW));
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), 40 + 7, "the filter goes first");
+    // QoS 0 has no window.
+    publish(&mut bench, 1, 20, Qos::AtMostOnce);
+    assert_eq!(bench.outbox.poll_fill(NOW), Some(NOW));
+}
+
+#[test]
+fn one_chunk_takes_no_more_than_the_socket_is_asked_for_at_once() {
+    let mut bench = connected(100);
+    publish(&mut bench, 60, 1000, Qos::AtLeastOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), 33 * 1000);
+    chunk.head.clear();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), 27 * 1000);
+    // The same when it is sent again, each with DUP and before everything new.
+    bench
+        .outbox
+        .handle_lost(Chunk::default(), &mut bench.fallout);
+    bench.outbox.handle_connected(true);
+    publish(&mut bench, 1, 20, Qos::AtLeastOnce);
+    for count in [33, 27] {
+        let mut chunk = Chunk::default();
+        assert_eq!(bench.outbox.poll_fill(NOW), Some(NOW));
+        bench.outbox.fill(&mut chunk, NOW);
+        let again = chunk.head.iter().step_by(1000).take(count);
+        assert!(again.copied().all(|first| first == 0x3a), "DUP, QoS 1");
+        assert_eq!(chunk.len(), count * 1000 + if count == 27 { 20 } else { 0 });
+    }
+}
+
+#[test]
+fn messages_of_qos_0_complete_when_the_socket_has_them() {
+    let mut bench = connected(10);
+    let tokens = publish(&mut bench, 3, 20, Qos::AtMostOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    chunk.advance(20 + 19);
+    assert_eq!(bench.outbox.bytes(), 60);
+    bench.outbox.handle_lost(chunk, &mut bench.fallout);
+    assert_eq!(completed(&mut bench), tokens[..1]);
+    assert_eq!((bench.outbox.operations(), bench.outbox.bytes()), (2, 40));
+    bench.outbox.handle_connected(false);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), 40, "the one that was cut is sent whole");
+    chunk.advance(40);
+    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    assert_eq!(completed(&mut bench), tokens[1..]);
+    assert_eq!((bench.outbox.operations(), bench.outbox.bytes()), (0, 0));
+}
+
+#[test]
+fn filters_leave_in_packets_of_one_kind_and_of_a_few() {
+    let mut outbox = outbox(10, OutboxPolicy::RefuseNew);
+    outbox.filters_per_packet = 2;
+    let wanted = Some(Qos::AtMostOnce);
+    for subscribe in [wanted, wanted, wanted, None, wanted] {
+        let filter = TopicFilter::parse("a").unwrap();
+        outbox.change_filter(filter, subscribe).unwrap();
+    }
+    outbox.handle_connected(false);
+    let mut chunk = Chunk::default();
+    outbox.fill(&mut chunk, NOW);
+    let sent = outbox.ring.iter().map(|sent| match sent {
+        Sent::Filters(ops) => (ops.len(), ops.iter().all(|op| op.subscribe.is_some())),
+        _ => (0, false),
+    });
+    assert_eq!(
+        sent.collect::<Vec<_>>(),
+        [(2, true), (1, true), (1, false), (1, true)]
+    );
+    // What was not acknowledged is asked for again, in its order and in whatever session.
+    outbox.handle_lost(chunk, &mut Fallout::default());
+    assert!(!outbox.is_owed());
+    let waiting = outbox.filters.iter().map(|op| op.subscribe.is_some());
+    assert_eq!(waiting.collect::<Vec<_>>(), [true, true, true, false, true]);
+}
