@@ -59,6 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_what_has_no_limit_is_open() {
+        assert!(Shaper::new(None).is_open());
+        assert!(!Shaper::new(Some(5)).is_open());
+    }
+
+    #[test]
     fn no_second_carries_more_than_the_rate_wherever_it_begins() {
         let mut shaper = Shaper::new(Some(10));
         let mut sent = Vec::new();
