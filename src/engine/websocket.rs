@@ -218,9 +218,14 @@ impl WebSocket {
         }
         let len = message.len();
         if len > 0 {
+            let message = Bytes::from(message);
             let written = self
                 .frames
-                .write(&mut self.pipe, Message::Binary(message.into()));
+                .write(&mut self.pipe, Message::Binary(message.clone()));
+            // It was copied into the frame, and may be the CONNECT.
+            if let Ok(mut gone) = message.try_into_mut() {
+                gone.as_mut().zeroize();
+            }
             written
                 .and_then(|()| self.frames.flush(&mut self.pipe))
                 .map_err(|error| match error {
