@@ -153,3 +153,17 @@ fn filters_leave_in_packets_of_one_kind_and_of_a_few() {
     let waiting = outbox.filters.iter().map(|op| op.subscribe.is_some());
     assert_eq!(waiting.collect::<Vec<_>>(), [true, true, true, false, true]);
 }
+
+#[test]
+fn no_more_leaves_in_a_second_than_the_rates_allow() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let mut bench = connected(10);
+        bench.outbox.shapers = [(); 2].map(|()| Shaper::new(Some(2)));
+        publish(&mut bench, 3, 20, qos);
+        let mut chunk = Chunk::default();
+        bench.outbox.fill(&mut chunk, NOW);
+        assert_eq!(chunk.len(), 40, "{qos:?}");
+        let next = NOW + Duration::from_secs(1);
+        assert_eq!(bench.outbox.poll_fill(NOW), Some(next), "{qos:?}");
+    }
+}
