@@ -19,6 +19,9 @@ use crate::log::{Level, log};
 /// The largest PEM data taken. The bundle of a whole Linux distribution has a quarter of this.
 const PEM_MAX: usize = 1024 * 1024;
 
+/// The longest label that is one. The longest with a meaning here has 21 characters.
+const LABEL_MAX: usize = 40;
+
 pub(super) fn root_store(pem: &[u8], name: &str) -> Result<RootCertStore, Error> {
     check_shape(pem).map_err(|problem| unusable(format!("{name} {problem}")))?;
     let mut store = RootCertStore::empty();
@@ -77,21 +80,31 @@ fn check_shape(pem: &[u8]) -> Result<(), String> {
 }
 
 /// The label of a PEM block that begins on `line`.
+///
+/// Messages repeat it, so it is one that exists: a key whose line ends were lost is a single line
+/// that begins and ends like a label's, and must not get into a log.
 fn label(line: &str) -> Option<&str> {
+    let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ';
     line.trim_end()
         .strip_prefix("-----BEGIN ")?
         .strip_suffix("-----")
+        .filter(|label| label.len() <= LABEL_MAX && label.chars().all(is_plain))
 }
 
 fn damaged(name: &str, number: usize, error: &pem::Error) -> Error {
-    let problem = match error {
-        pem::Error::Base64Decode(_) => "is damaged: it is not valid base64".to_owned(),
-        pem::Error::MissingSectionEnd { .. } => {
-            "is cut off: its -----END CERTIFICATE----- line is missing".to_owned()
+    unusable(format!("{name}: certificate {number} {}", problem(error)))
+}
+
+/// What is wrong, without a piece of the data, as the error itself would have it.
+fn problem(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::Base64Decode(_) => "is damaged: it is not valid base64",
+        pem::Error::MissingSectionEnd { .. } => "is cut off: its -----END line is missing",
+        pem::Error::IllegalSectionStart { .. } => {
+            "is damaged: its -----BEGIN line does not end with ----- or has lost its line end"
         }
-        other => format!("is damaged: {other}"),
-    };
-    unusable(format!("{name}: certificate {number} {problem}"))
+        _ => "is damaged",
+    }
 }
 
 /// Most of a path that a message repeats, in characters.

@@ -66,6 +66,35 @@ fn a_device_proves_itself_with_a_key_of_any_kind_and_form() {
     });
 }
 
+/// Found by fuzzing: PEM data that went through a variable or a form often lost its line ends.
+#[test]
+fn a_key_that_lost_its_line_ends_is_refused_without_a_piece_of_it() {
+    let devices = authority("lost", None, LATE);
+    let (certificate, keys) = device(&devices, &KeyPair::generate().unwrap());
+    let key = keys[0].expose();
+    let body = key.lines().nth(1).unwrap();
+    for joint in ["", " ", "\\n", "\u{1}"] {
+        let line = key.lines().collect::<Vec<_>>().join(joint);
+        let whole = key.replacen('\n', joint, 1);
+        for bad in [line, whole] {
+            let mut endpoint = Endpoint::host(NAME, 1).unwrap();
+            let outcomes = [
+                endpoint.set_client_certificate_pem(certificate.as_bytes(), bad.as_bytes()),
+                endpoint.set_client_certificate_pem(bad.as_bytes(), key.as_bytes()),
+                endpoint.set_ca_pem(bad.as_bytes()),
+                endpoint.set_ca_pem(format!("{certificate}{bad}").as_bytes()),
+            ];
+            for text in outcomes.into_iter().filter_map(|outcome| outcome.err()) {
+                let text = text.to_string();
+                let as_numbers = format!("{:?}", &body.as_bytes()[..8]);
+                assert!(!text.contains(&body[..8]), "{text}");
+                assert!(!text.contains(as_numbers.trim_matches(['[', ']'])), "{text}");
+                assert!(!text.chars().any(char::is_control) && text.len() < 300, "{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_with_a_client_certificate_is_told_when_it_is_set() {
     let devices = authority("devices", None, LATE);
