@@ -219,3 +219,5 @@ pub fn encode_disconnect(out: &mut BytesMut) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_decoders;

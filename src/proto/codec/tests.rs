@@ -8,16 +8,18 @@ use rumqttc::mqttbytes::v4;
 use super::*;
 
 /// More than any packet of these tests has.
-const ANY_LEN: usize = 1 << 20;
+pub(super) const ANY_LEN: usize = 1 << 20;
 
-fn their(qos: Qos) -> QoS {
+pub(super) fn their(qos: Qos) -> QoS {
     match qos {
         Qos::AtMostOnce => QoS::AtMostOnce,
         Qos::AtLeastOnce => QoS::AtLeastOnce,
     }
 }
 
-fn written<E: std::fmt::Debug>(write: impl FnOnce(&mut BytesMut) -> Result<usize, E>) -> BytesMut {
+pub(super) fn written<E: std::fmt::Debug>(
+    write: impl FnOnce(&mut BytesMut) -> Result<usize, E>,
+) -> BytesMut {
     let mut out = BytesMut::new();
     write(&mut out).unwrap();
     out
@@ -40,12 +42,12 @@ fn read_one(bytes: &[u8]) -> Result<Packet, Malformed> {
     Ok(packets.remove(0))
 }
 
-fn any_qos() -> impl Strategy<Value = Qos> {
+pub(super) fn any_qos() -> impl Strategy<Value = Qos> {
     prop_oneof![Just(Qos::AtMostOnce), Just(Qos::AtLeastOnce)]
 }
 
 /// Topics that may be received, which are among those that may be sent.
-fn any_topic() -> impl Strategy<Value = String> {
+pub(super) fn any_topic() -> impl Strategy<Value = String> {
     prop_oneof![
         "[ -~&&[^+#]]{1,40}",
         "[a-zé中😀/]{1,20}",
@@ -54,7 +56,7 @@ fn any_topic() -> impl Strategy<Value = String> {
 }
 
 /// Around the steps of the remaining length, and anything else.
-fn any_payload() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
         (100..140_usize).prop_map(|len| vec![7; len]),
@@ -232,7 +234,7 @@ fn check_invariants(packet: &Packet) {
 }
 
 /// One of each, and a PUBLISH with a two-byte length.
-fn samples() -> Vec<Vec<u8>> {
+pub(super) fn samples() -> Vec<Vec<u8>> {
     let mut publish = BytesMut::new();
     let id_at = encode_publish(&mut publish, "a/é/😀", b"payload", Qos::AtLeastOnce);
     set_packet_id(&mut publish, id_at, 0x1234);

@@ -1,0 +1,67 @@
+//! PEM data and certificates: from a file that anybody may have put there, and from the server.
+
+use aliot::fuzz_support;
+use aliot::{Endpoint, ErrorKind};
+
+/// The first byte says what the others are.
+pub fn certificate(bytes: &[u8]) {
+    let Some((&choice, rest)) = bytes.split_first() else {
+        return;
+    };
+    match choice % 4 {
+        0 => {
+            let _ = fuzz_support::certificate(rest);
+        }
+        1 => {
+            for cut in 0..rest.len().min(64) {
+                let _ = fuzz_support::certificate(&rest[..cut]);
+            }
+        }
+        2 => roots(rest),
+        _ => client(rest),
+    }
+}
+
+fn roots(pem: &[u8]) {
+    let mut endpoint = Endpoint::host("localhost", 8883).expect("valid");
+    let before = endpoint.trust().len();
+    let first = endpoint.set_ca_pem(pem);
+    if first.is_err() {
+        assert_eq!(
+            endpoint.trust().len(),
+            before,
+            "what is refused changes nothing"
+        );
+    }
+    // PEM data is at the end of itself: twice the same is as good as once.
+    let mut twice = pem.to_vec();
+    twice.push(b'\n');
+    twice.extend_from_slice(pem);
+    let second = endpoint.set_ca_pem(&twice);
+    if first.is_ok() {
+        assert!(second.is_ok(), "{second:?}");
+    }
+    check(first);
+    check(second);
+}
+
+fn client(pem: &[u8]) {
+    let mut endpoint = Endpoint::host("localhost", 8883).expect("valid");
+    // Certificate and key are often in one file.
+    check(endpoint.set_client_certificate_pem(pem, pem));
+    let middle = pem.len() / 2;
+    check(endpoint.set_client_certificate_pem(&pem[..middle], &pem[middle..]));
+}
+
+fn check(outcome: Result<(), aliot::Error>) {
+    if let Err(error) = outcome {
+        let is_expected = matches!(
+            error.kind(),
+            ErrorKind::TlsConfig | ErrorKind::InvalidArgument
+        );
+        assert!(is_expected, "{error:?}");
+        let text = error.to_string();
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(!text.contains("TOPSECRET"), "{text}");
+    }
+}
