@@ -28,6 +28,9 @@ mod client;
 mod engine;
 mod error;
 pub mod ffi;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz_support;
 mod identity_file;
 mod log;
 pub(crate) mod proto;

@@ -39,6 +39,9 @@ mod drive;
 mod error;
 mod faults;
 mod feed;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz_support;
 mod http;
 mod journal;
 mod limits;

@@ -88,8 +88,14 @@ fn a_key_that_lost_its_line_ends_is_refused_without_a_piece_of_it() {
                 let text = text.to_string();
                 let as_numbers = format!("{:?}", &body.as_bytes()[..8]);
                 assert!(!text.contains(&body[..8]), "{text}");
-                assert!(!text.contains(as_numbers.trim_matches(['[', ']'])), "{text}");
-                assert!(!text.chars().any(char::is_control) && text.len() < 300, "{text}");
+                assert!(
+                    !text.contains(as_numbers.trim_matches(['[', ']'])),
+                    "{text}"
+                );
+                assert!(
+                    !text.chars().any(char::is_control) && text.len() < 300,
+                    "{text}"
+                );
             }
         }
     }

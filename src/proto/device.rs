@@ -13,8 +13,8 @@ mod tests_found;
 mod tests_goodbye;
 #[cfg(test)]
 mod tests_normative;
-#[cfg(test)]
-mod tests_random;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod tests_random;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 64;
 /// interest twice.
 ///
 /// Source: RFC 8259.
-pub(super) fn text_members<const N: usize>(
+pub(crate) fn text_members<const N: usize>(
     text: &[u8],
     names: [&str; N],
 ) -> Result<[Option<Secret>; N], &'static str> {

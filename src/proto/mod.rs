@@ -21,7 +21,7 @@ pub(crate) mod event;
 pub(crate) mod identity;
 mod identity_text;
 pub(crate) mod inbox;
-mod json;
+pub(crate) mod json;
 mod keepalive;
 pub(crate) mod outbox;
 pub(crate) mod profile;

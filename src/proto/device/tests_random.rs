@@ -2,6 +2,18 @@
 //! and clock steps in any order, against a broker that is honest, forgetful, slow and out of order.
 //!
 //! What must hold is checked at each step. Each check has been seen to fail with its rule broken.
+//! The fuzzer of fuzz/ walks through the same world and chooses each step itself.
+
+#![cfg_attr(
+    not(test),
+    allow(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "a test fails by panicking"
+    )
+)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -18,26 +30,46 @@ use crate::proto::qos::Qos;
 use crate::proto::topic::TopicFilter;
 use crate::{Config, Endpoint, Error, ErrorKind, Identity, OutboxPolicy, Stage, TakeOverPolicy};
 
+#[cfg(test)]
 const SEEDS: u64 = 50;
+#[cfg(test)]
 const STEPS: usize = 20_000;
 const MAX_OPERATIONS: u32 = 40;
 const MAX_BYTES: usize = 4096;
 const BUDGET: usize = 5;
 
-/// SplitMix64: small, and the same on every machine.
-struct Rng(u64);
+/// Where the choices come from: a script, then SplitMix64, which is small, and the same on every
+/// machine.
+struct Rng {
+    script: VecDeque<u8>,
+    state: u64,
+}
 
 impl Rng {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        if !self.script.is_empty() {
+            // Two bytes of the script decide, in the high digits and in the low ones.
+            return self.scripted(2) * 0x0001_0001_0001_0001;
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
+    fn scripted(&mut self, bytes: usize) -> u64 {
+        let taken = self.script.drain(..bytes.min(self.script.len()));
+        taken.fold(0, |number, byte| number << 8 | u64::from(byte))
+    }
+
     fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+        let choice = if limit <= 256 && !self.script.is_empty() {
+            self.scripted(1)
+        } else {
+            self.next()
+        };
+        (choice % limit as u64) as usize
     }
 
     fn one_in(&mut self, n: usize) -> bool {
@@ -150,10 +182,13 @@ fn config(seed: u64) -> Config {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, script: &[u8]) -> Self {
         let config = config(seed);
         Self {
-            rng: Rng(seed),
+            rng: Rng {
+                script: script.iter().copied().collect(),
+                state: seed,
+            },
             now: Duration::from_secs(1000),
             clean: config.clean_session(),
             device: Device::new(config),
@@ -736,11 +771,25 @@ impl Broker {
     }
 }
 
+/// A walk whose configuration and steps are those of `script`, and an end in peace.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn walk(script: &[u8]) {
+    let Some((&[high, low], steps)) = script.split_first_chunk::<2>() else {
+        return;
+    };
+    let mut world = World::new(u64::from(u16::from_be_bytes([high, low])), steps);
+    while !world.rng.script.is_empty() {
+        world.step();
+    }
+    world.come_to_an_end();
+}
+
+#[cfg(test)]
 #[test]
 fn a_million_random_steps_lose_nothing_repeat_nothing_and_lie_about_nothing() {
     let (mut acknowledged, mut connects) = (0, 0);
     for seed in 0..SEEDS {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, &[]);
         for step in 0..STEPS {
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.step()));
             assert!(outcome.is_ok(), "seed {seed}, step {step}");
