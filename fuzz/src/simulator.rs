@@ -42,7 +42,8 @@ pub fn simulator(stream: &[u8]) {
         parts.more(&mut buffer);
         assert_eq!(parts, whole, "cut at {cut}");
     }
-    for packet in &whole.packets {
+    // CONNECT is never written by the simulator, and rumqttc leaves out an empty user name.
+    for packet in whole.packets.iter().filter(|packet| packet[0] != 0x10) {
         let again = next_packet(&mut BytesMut::from(packet.as_ref()));
         assert_eq!(again, Ok(Some(packet.clone())));
     }
