@@ -1,5 +1,6 @@
 //! Behaviour through the Rust API: against a scripted broker, the simulator and a real mosquitto.
 
+mod against_libmosquitto;
 mod against_mosquitto;
 mod against_simulator;
 mod connect;
