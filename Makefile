@@ -18,10 +18,12 @@ NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_
 	pkg-config stunnel tinyproxy valgrind MQTTAsync.h chromium chromedriver
 # Other people's clients in Python, for the simulator's tests.
 PYTHON := $(CURDIR)/$(BUILD)/python/bin/python
+# The fuzz targets have a workspace of their own.
+FUZZ := --manifest-path fuzz/Cargo.toml
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
 .PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep \
-	deep-package deny mutants coverage install dist clean
+	deep-package deny mutants coverage install dist fuzz clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
@@ -33,6 +35,7 @@ help:
 	@echo 'make instructions   counts the instructions of the hot paths anew, for make test to compare'
 	@echo 'make release-small  the library for devices whose storage is scarcer than their time'
 	@echo 'make soak      the faults for as long as ALIOT_SOAK_SECONDS says, 600 by default'
+	@echo 'make fuzz      each fuzz target for as long as FUZZ_SECONDS says, 600 by default'
 	@echo 'make deep      the long tests'
 	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
 	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
@@ -54,10 +57,14 @@ test: deps
 	@cargo fmt --version && cargo clippy --version || \
 		{ echo 'please run: rustup component add rustfmt clippy'; exit 1; }
 	cargo fetch --locked || cargo fetch --locked # the one retry: the registry may be slow
+	cargo fetch --locked $(FUZZ) || cargo fetch --locked $(FUZZ)
 	cargo fmt --all --check
+	cargo fmt $(FUZZ) --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --locked $(FUZZ) --no-default-features --all-targets -- -D warnings
 	$(MAKE) --no-print-directory features docs python
 	[ ! -x '$(PYTHON)' ] || export ALIOT_PYTHON='$(PYTHON)'; cargo test --locked --workspace
+	cargo test --locked $(FUZZ) --no-default-features
 	cmake -S . -B $(BUILD)/test -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror
 	cmake --build $(BUILD)/test
 	cd $(BUILD)/test && ctest --output-on-failure --no-tests=error
@@ -114,8 +121,7 @@ release-small:
 features-deep: features
 	cargo test --locked --lib --no-default-features left_out
 
-deep: features-deep deep-package soak deny coverage mutants
-	@echo 'to come: fuzzing, ThreadSanitizer, many repetitions'
+deep: features-deep deep-package soak deny coverage mutants fuzz
 
 # The tarball without a network, and the library for a named target in a sysroot.
 deep-package:
@@ -160,3 +166,8 @@ coverage:
 	@sh .ci/deps $(NEEDED_TO_TEST) "$$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/llvm-cov-\1/p')"
 	@$(call TOOL,llvm-cov)
 	.ci/coverage '$(abspath $(BUILD))/coverage'
+# libFuzzer through cargo-fuzz, with the stable compiler. Named targets alone: fuzz/run codec topic
+fuzz:
+	@sh .ci/deps c++
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
+	fuzz/run
