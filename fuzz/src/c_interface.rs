@@ -699,7 +699,7 @@ impl Run<'_> {
                 }
                 _ => {
                     let number = self.choice();
-                    read(aliot_result_name(number * 100 + number));
+                    read(aliot_result_name(number.wrapping_mul(101)));
                     read(aliot_result_text(number));
                     aliot_result_is_retryable(number);
                     read(aliot_stage_name(number));

@@ -26,6 +26,8 @@ impl Read {
                 Ok(None) => {
                     assert_eq!(stream.len(), before, "an incomplete packet is left alone");
                     assert_ne!(known, Some(0), "nothing is missing, and nothing was taken");
+                    // What is too large is refused before it arrives.
+                    assert!(known.is_none_or(|missing| before + missing <= max_len));
                     return;
                 }
                 Ok(Some((frame, header_len))) => {
