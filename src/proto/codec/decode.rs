@@ -126,6 +126,10 @@ impl Publish {
 ///
 /// What can be refused from the first bytes is refused before the rest is waited for, so that a
 /// peer cannot make the library hold what it merely announces.
+///
+/// # Errors
+///
+/// Why the stream cannot be read on: the connection is closed.
 pub fn split(buffer: &mut BytesMut, max_len: usize) -> Result<Option<(Bytes, usize)>, Malformed> {
     let Some(&first) = buffer.first() else {
         return Ok(None);
@@ -190,6 +194,10 @@ fn check_first_byte(first: u8) -> Result<(), Malformed> {
 }
 
 /// Reads one packet, as [`split`] returned it.
+///
+/// # Errors
+///
+/// Why it is none that a client may receive: the connection is closed.
 pub fn decode(frame: Bytes, header_len: usize) -> Result<Packet, Malformed> {
     let first = frame.first().copied().unwrap_or_default();
     let body = frame.get(header_len..).unwrap_or_default();
