@@ -18,7 +18,8 @@ NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_
 	pkg-config stunnel tinyproxy valgrind MQTTAsync.h chromium chromedriver
 # Other people's clients in Python, for the simulator's tests.
 PYTHON := $(CURDIR)/$(BUILD)/python/bin/python
-# The fuzz targets have a workspace of their own.
+# The fuzz targets have a workspace of their own, and what is built for them a place of its own: the
+# library with another feature would have the same file name.
 FUZZ := --manifest-path fuzz/Cargo.toml
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
@@ -64,7 +65,7 @@ test: deps
 	cargo clippy --locked $(FUZZ) --no-default-features --all-targets -- -D warnings
 	$(MAKE) --no-print-directory features docs python
 	[ ! -x '$(PYTHON)' ] || export ALIOT_PYTHON='$(PYTHON)'; cargo test --locked --workspace
-	cargo test --locked $(FUZZ) --no-default-features
+	CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)/fuzz' cargo test --locked $(FUZZ) --no-default-features
 	cmake -S . -B $(BUILD)/test -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror
 	cmake --build $(BUILD)/test
 	cd $(BUILD)/test && ctest --output-on-failure --no-tests=error
