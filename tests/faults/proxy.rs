@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::PATIENCE;
+use super::support::PATIENCE;
 
 /// How a connection ends, or stops to be one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
