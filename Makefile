@@ -15,7 +15,7 @@ BUILD_LIBRARY := cargo rustc --locked --lib --crate-type cdylib,staticlib
 
 NEEDED_TO_BUILD := cmake cc
 NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_pub openssl \
-	pkg-config stunnel tinyproxy valgrind MQTTAsync.h chromium chromedriver
+	nft ip pkg-config stunnel tinyproxy valgrind MQTTAsync.h chromium chromedriver
 # Other people's clients in Python, for the simulator's tests.
 PYTHON := $(CURDIR)/$(BUILD)/python/bin/python
 # The fuzz targets have a workspace of their own, and what is built for them a place of its own: the
@@ -24,7 +24,7 @@ FUZZ := --manifest-path fuzz/Cargo.toml
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
 .PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep \
-	deep-package deny mutants coverage install dist fuzz clean
+	deep-package deny mutants coverage install dist fuzz repeat deep-faults clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
@@ -37,6 +37,8 @@ help:
 	@echo 'make release-small  the library for devices whose storage is scarcer than their time'
 	@echo 'make soak      the faults for as long as ALIOT_SOAK_SECONDS says, 600 by default'
 	@echo 'make fuzz      each fuzz target for as long as FUZZ_SECONDS says, 600 by default'
+	@echo 'make soak      1,000 devices through a fault every 20 s, for ALIOT_SOAK_SECONDS=600; a report and a plot'
+	@echo 'make repeat    every test with a thread, a socket or a clock, REPEAT=20 times'
 	@echo 'make deep      the long tests'
 	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
 	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
@@ -122,7 +124,7 @@ release-small:
 features-deep: features
 	cargo test --locked --lib --no-default-features left_out
 
-deep: features-deep deep-package soak deny coverage mutants fuzz
+deep: features-deep deep-package soak deny coverage mutants fuzz deep-faults repeat
 
 # The tarball without a network, and the library for a named target in a sysroot.
 deep-package:
@@ -144,6 +146,11 @@ clean:
 	cargo clean
 
 soak:
+	@sh .ci/deps cc mosquitto nft ip
+	cargo test --locked --release --test soak
+
+# The tests of the faults, as long as a soak.
+deep-faults:
 	@sh .ci/deps $(NEEDED_TO_TEST)
 	ALIOT_SOAK_SECONDS=$${ALIOT_SOAK_SECONDS:-600} cargo test --locked -p aliot --test faults -- --nocapture
 
@@ -172,3 +179,8 @@ fuzz:
 	@sh .ci/deps c++
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
 	fuzz/run
+	ALIOT_SOAK_SECONDS=$${ALIOT_SOAK_SECONDS:-600} cargo test --locked --test faults -- --nocapture
+
+repeat:
+	@sh .ci/deps $(NEEDED_TO_TEST)
+	REPEAT=$${REPEAT:-20} sh tests/repeat.sh

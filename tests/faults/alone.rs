@@ -1,5 +1,6 @@
 //! Tests that need a process of their own, and what a process uses.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -12,11 +13,25 @@ const CHILD: &str = "ALIOT_TEST_CHILD";
 /// Runs `body` in a process in which no other test runs: this very test, executed again. `test` is
 /// its full name. Returns the signal that ended the process, if one did.
 pub(crate) fn run_alone(test: &str, role: &str, body: impl FnOnce()) -> Option<i32> {
+    run_alone_by(&[], test, role, body)
+}
+
+/// As [`run_alone`], with the words of a command that runs the process in front of it.
+pub(crate) fn run_alone_by(
+    before: &[&str],
+    test: &str,
+    role: &str,
+    body: impl FnOnce(),
+) -> Option<i32> {
     if std::env::var(CHILD).as_deref() == Ok(role) {
         body();
         std::process::exit(0);
     }
-    let output = Command::new(std::env::current_exe().unwrap())
+    let program = std::env::current_exe().unwrap();
+    let mut words: Vec<&OsStr> = before.iter().map(OsStr::new).collect();
+    words.push(program.as_os_str());
+    let output = Command::new(words[0])
+        .args(&words[1..])
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CHILD, role)
         .stdin(Stdio::null())

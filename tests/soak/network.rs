@@ -42,7 +42,7 @@ impl Network {
     pub(crate) fn new(in_namespace: bool, broker: &[SocketAddr; GATES]) -> Self {
         if in_namespace {
             nft("add table inet soak");
-            nft("add chain inet soak output { type filter hook output priority 0 ; }");
+            nft("add chain inet soak input { type filter hook input priority 0 ; }");
             return Self {
                 gates: *broker,
                 proxies: Vec::new(),
@@ -74,7 +74,7 @@ impl Network {
         let port = self.gates[gate].port();
         if cut != Cut::Silence {
             // The resets themselves come this way as well.
-            nft("add rule inet soak output tcp flags & rst == rst accept");
+            nft("add rule inet soak input tcp flags & rst == rst accept");
         }
         for end in ["dport", "sport"] {
             let what = match cut {
@@ -83,9 +83,7 @@ impl Network {
                 Cut::Refuse if end == "dport" => "tcp flags syn reject with tcp reset",
                 Cut::Refuse => continue,
             };
-            nft(&format!(
-                "add rule inet soak output tcp {end} {port} {what}"
-            ));
+            nft(&format!("add rule inet soak input tcp {end} {port} {what}"));
         }
     }
 
@@ -95,7 +93,7 @@ impl Network {
             return writeln!(hears, "Heal").unwrap();
         }
         // No more than one gate is cut at a time.
-        nft("flush chain inet soak output");
+        nft("flush chain inet soak input");
     }
 }
 

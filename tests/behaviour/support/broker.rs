@@ -20,7 +20,11 @@ pub(crate) struct Broker(TcpListener);
 
 impl Broker {
     pub(crate) fn listen() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+        Self::listen_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    pub(crate) fn listen_at(address: SocketAddr) -> Self {
+        Self(TcpListener::bind(address).unwrap())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
