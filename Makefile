@@ -14,7 +14,7 @@ NATIVE := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 BUILD_LIBRARY := cargo rustc --locked --lib --crate-type cdylib,staticlib
 
 NEEDED_TO_BUILD := cmake cc
-NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen microsocks mosquitto mosquitto_pub openssl \
+NEEDED_TO_TEST := $(NEEDED_TO_BUILD) c++ doxygen faketime fiu-run microsocks mosquitto mosquitto_pub openssl \
 	nft ip pkg-config stunnel tinyproxy valgrind MQTTAsync.h chromium chromedriver
 # Other people's clients in Python, for the simulator's tests.
 PYTHON := $(CURDIR)/$(BUILD)/python/bin/python

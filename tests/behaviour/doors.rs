@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use aliot::{Config, Endpoint, ErrorKind, EventKind, Identity, Qos};
 use rcgen::{
@@ -12,6 +13,7 @@ use rcgen::{
     KeyPair,
 };
 
+use crate::support::broker::Broker;
 use crate::support::device::{Device, private};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::{PATIENCE, eventually};
@@ -246,6 +248,43 @@ fn mosquitto_lets_a_device_in_by_its_certificate_alone() {
     );
     endpoint.set_client_certificate_pem(device, key).unwrap();
     round_trip(&endpoint);
+}
+
+#[test]
+fn an_encrypted_key_refuses_the_endpoint_and_nothing_is_sent() {
+    let certificates = Certificates::new("encrypted");
+    let (plain, encrypted) = (
+        certificates.path("plain.key"),
+        certificates.path("encrypted.key"),
+    );
+    fs::write(&plain, &certificates.device_key).unwrap();
+    let openssl = Command::new("openssl")
+        .args([
+            "pkcs8",
+            "-topk8",
+            "-v2",
+            "aes-256-cbc",
+            "-passout",
+            "pass:x",
+        ])
+        .args(["-in", &plain, "-out", &encrypted])
+        .output();
+    if !openssl.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: openssl is not there to encrypt a key");
+        return;
+    }
+    let broker = Broker::listen();
+    let mut endpoint = certificates.endpoint(broker.address().port());
+    let key = fs::read(&encrypted).unwrap();
+    let error = endpoint
+        .set_client_certificate_pem(certificates.device.as_bytes(), &key)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TlsConfig, "{error}");
+    assert!(error.to_string().contains("is encrypted"), "{error}");
+    // Who goes on regardless gets no client, and so no connection without the certificate.
+    let identity = Identity::verbatim("device", "user", "password").unwrap();
+    assert!(Config::new(&identity, &endpoint).is_err());
+    assert!(!broker.is_called_within(Duration::from_millis(100)));
 }
 
 #[cfg(feature = "websocket")]

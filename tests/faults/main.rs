@@ -7,6 +7,7 @@ mod chaos;
 mod dialects;
 mod leaks;
 mod namespace;
+mod process;
 mod proxy;
 mod sigpipe;
 mod silence;

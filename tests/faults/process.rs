@@ -1,0 +1,167 @@
+//! What the system does to the process: clocks that jump, a suspension, calls that fail.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use aliot::{Counter, Qos};
+
+use crate::alone::{run_alone, run_alone_by};
+use crate::chaos::quick;
+use crate::support::broker::{Broker, PINGREQ};
+use crate::support::device::{Device, config};
+use crate::support::mosquitto::Mosquitto;
+use crate::support::{PATIENCE, eventually};
+
+fn skip(test: &str, why: &str) {
+    // Past the harness, which keeps the output of a test that passes to itself.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}
+
+/// Debian's libfaketime, for programs with threads.
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?;
+    folders
+        .map(|folder| folder.unwrap().path().join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists())
+}
+
+#[test]
+fn a_wall_clock_that_jumps_moves_no_deadline() {
+    let test = "a_wall_clock_that_jumps_moves_no_deadline";
+    let Some(library) = faketime() else {
+        return skip(test, "libfaketime is not there (on Debian: faketime)");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("time");
+    let before = [
+        "env".to_owned(),
+        format!("LD_PRELOAD={}", library.display()),
+        format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
+        "FAKETIME_NO_CACHE=1".to_owned(),
+        // The real ones: CLOCK_MONOTONIC does not jump.
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+    ];
+    let set = |file: &str, time: &str| std::fs::write(file, format!("{time}\n")).unwrap();
+    set(file.to_str().unwrap(), "+0");
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+    let signal = run_alone_by(&before, &format!("process::{test}"), "clock", || {
+        let file = std::env::var("FAKETIME_TIMESTAMP_FILE").unwrap();
+        let broker = Broker::listen();
+        let mut config = config(broker.address());
+        config.set_keep_alive_s(1).unwrap();
+        let device = Device::start(&config);
+        let mut connection = broker.accept(false);
+        let today = SystemTime::now();
+        for time in ["+1d", "-1d", "@1970-01-02 00:00:00", "@2038-01-20 00:00:00"] {
+            set(&file, time);
+            let jumped = |now: SystemTime| {
+                let either = now
+                    .duration_since(today)
+                    .or_else(|_| today.duration_since(now));
+                either.unwrap() > Duration::from_secs(80_000)
+            };
+            eventually("the wall clock jumps", || jumped(SystemTime::now()));
+            for _ in 0..2 {
+                let since = Instant::now();
+                connection.expect(PINGREQ);
+                connection.send(&[0xD0, 0]);
+                assert!(since.elapsed() < Duration::from_secs(5), "after {time}");
+            }
+            let token = device.publish("a", time.as_bytes());
+            let id = connection.expect_publish().id;
+            connection.puback(id);
+            assert_eq!(device.completion(token), Ok(None));
+        }
+        assert_eq!(device.client.counter(Counter::Attempts), 1);
+    });
+    assert_eq!(signal, None);
+}
+
+#[test]
+fn a_system_that_has_been_up_for_years_is_like_any_other() {
+    let test = "a_system_that_has_been_up_for_years_is_like_any_other";
+    // A hundred and thirty years, more than 2^32 seconds but for a little.
+    let before = ["unshare", "--time", "--monotonic", "4100000000", "--fork"];
+    let tried = Command::new(before[0])
+        .args(&before[1..])
+        .arg("true")
+        .output();
+    let first = std::env::var_os("ALIOT_TEST_CHILD").is_none();
+    if first && !tried.is_ok_and(|output| output.status.success()) {
+        return skip(test, "this system gives no time namespace to this user");
+    }
+    let signal = run_alone_by(&before, &format!("process::{test}"), "uptime", || {
+        let broker = Broker::listen();
+        let mut config = config(broker.address());
+        config.set_keep_alive_s(1).unwrap();
+        let _device = Device::start(&config);
+        let mut connection = broker.accept(false);
+        for _ in 0..2 {
+            connection.expect(PINGREQ);
+            connection.send(&[0xD0, 0]);
+        }
+    });
+    assert_eq!(signal, None);
+}
+
+#[test]
+fn a_process_that_was_suspended_goes_on_within_seconds() {
+    let test = "process::a_process_that_was_suspended_goes_on_within_seconds";
+    let signal = run_alone(test, "suspended", || {
+        let broker = Mosquitto::start("suspended");
+        let device = Device::connect(&quick("suspended", broker.tcp.port()));
+        // Three intervals, after which a broker may have given the device up.
+        let pid = std::process::id();
+        let script = format!("kill -STOP {pid}; sleep 3; kill -CONT {pid}");
+        Command::new("sh").args(["-c", &script]).status().unwrap();
+        let resumed = Instant::now();
+        let token = device.publish("a", b"x");
+        assert_eq!(device.completion(token), Ok(None));
+        let took = resumed.elapsed();
+        let connects = device.client.counter(Counter::Connects);
+        eprintln!("measured: {took:.1?} after a suspension of 3 s, on connection {connects}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(connects <= 2, "{connects} connections");
+    });
+    assert_eq!(signal, None);
+}
+
+#[test]
+fn system_calls_that_fail_at_random_delay_and_do_nothing_else() {
+    let test = "system_calls_that_fail_at_random_delay_and_do_nothing_else";
+    let child = std::env::var("ALIOT_TEST_PORT").ok();
+    if child.is_none() && Command::new("fiu-run").arg("-h").output().is_err() {
+        return skip(test, "fiu-run is not there (on Debian: fiu-utils)");
+    }
+    // The broker is outside, so that it is spared.
+    let broker = child.is_none().then(|| Mosquitto::start("fiu"));
+    let port = child.unwrap_or_else(|| broker.as_ref().unwrap().tcp.port().to_string());
+    let variable = format!("ALIOT_TEST_PORT={port}");
+    for name in [
+        "posix/io/net/socket",
+        "posix/io/net/connect",
+        "posix/io/net/*",
+    ] {
+        for probability in ["0.05", "0.2"] {
+            let how = format!("enable_random name={name},probability={probability}");
+            let before = ["env", &variable, "fiu-run", "-x", "-c", &how];
+            let signal = run_alone_by(&before, &format!("process::{test}"), "fiu", || {
+                let device = Device::start(&quick("fiu", port.parse().unwrap()));
+                for n in 0..50_u8 {
+                    device.publish("a", &[n]);
+                }
+                device.client.wait_flushed(PATIENCE).unwrap();
+                device.subscribe("b", Qos::AtLeastOnce);
+                device.client.wait_flushed(PATIENCE).unwrap();
+                let failures = device.client.counter(Counter::ConnectFailures);
+                let lost = device.client.counter(Counter::LostToNetwork);
+                eprintln!(
+                    "measured: fiu: {failures} attempts failed, {lost} connections were lost"
+                );
+            });
+            assert_eq!(signal, None, "{how}");
+        }
+    }
+}
