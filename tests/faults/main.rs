@@ -14,4 +14,5 @@ mod silence;
 #[path = "../behaviour/support/mod.rs"]
 #[allow(dead_code, reason = "the behaviour tests use more of it")]
 mod support;
+mod tls;
 mod transport;
