@@ -11,6 +11,7 @@ use crate::proxy::Draw;
 use crate::support::PATIENCE;
 use crate::support::broker::{Broker, CONNECT, PUBACK, PUBLISH, SUBSCRIBE, publish};
 use crate::support::device::{Device, Said};
+use crate::table::ran;
 
 /// Hardly any delay between two connections, for there are many.
 fn config(address: SocketAddr) -> Config {
@@ -141,6 +142,7 @@ fn random_bytes_never_do_more_than_end_the_connection() {
     let broker = Broker::listen();
     let device = Device::start(&config(broker.address()));
     let mut draw = Draw::new(4);
+    ran("random_bytes_never_do_more_than_end_the_connection", 200);
     for round in 0..200 {
         let mut connection = broker.accept_tcp();
         connection.expect(CONNECT);

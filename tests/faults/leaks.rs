@@ -45,6 +45,10 @@ fn a_thousand_reconnects_leave_no_thread_descriptor_or_memory_behind() {
         reconnect(1000);
         let after = Usage::now();
         assert!(client.counter(Counter::Connects) >= 1199);
+        crate::table::ran(
+            "a_thousand_reconnects_leave_no_thread_descriptor_or_memory_behind",
+            1000,
+        );
         eprintln!("measured: 1000 reconnects, before {before:?}, after {after:?}");
         client.stop(Duration::ZERO).unwrap();
         drop(broker);
@@ -89,6 +93,10 @@ fn a_hundred_tls_reconnects_leave_no_thread_descriptor_or_memory_behind() {
         let before = Usage::now();
         reconnect(130);
         let after = Usage::now();
+        crate::table::ran(
+            "a_hundred_tls_reconnects_leave_no_thread_descriptor_or_memory_behind",
+            100,
+        );
         eprintln!("measured: 100 reconnects over TLS, before {before:?}, after {after:?}");
         client.stop(Duration::ZERO).unwrap();
         idle.wait_for_return();

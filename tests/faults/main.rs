@@ -14,5 +14,6 @@ mod silence;
 #[path = "../behaviour/support/mod.rs"]
 #[allow(dead_code, reason = "the behaviour tests use more of it")]
 mod support;
+mod table;
 mod tls;
 mod transport;

@@ -13,6 +13,7 @@ use crate::support::broker::{
 };
 use crate::support::device::{Device, Said, config, private};
 use crate::support::mosquitto::Mosquitto;
+use crate::table::ran;
 
 const ENDINGS: [Ending; 2] = [Ending::Fin, Ending::Reset];
 
@@ -55,7 +56,11 @@ fn a_cut_at_any_byte_of_a_connection_loses_nothing_over_tcp() {
     // CONNECT has 43 bytes, CONNACK 4, SUBACK 5, the echo 10.
     let up = [0, 1, 20, 40, 45, 50, 55, 60, 70, 80];
     let down = [1, 3, 4, 6, 9, 10, 15, 19, 23];
-    cut_everywhere(mosquitto.tcp, &config, &up, &down);
+    let cuts = cut_everywhere(mosquitto.tcp, &config, &up, &down);
+    ran(
+        "a_cut_at_any_byte_of_a_connection_loses_nothing_over_tcp",
+        cuts,
+    );
 }
 
 #[test]
@@ -74,15 +79,21 @@ fn a_cut_at_any_byte_of_a_connection_loses_nothing_over_tls() {
     // ClientHello, the server's flight, Finished, and the records after them.
     let up = [0, 5, 100, 200, 250, 300, 320, 340, 360, 400];
     let down = [1, 50, 127, 200, 500, 900, 1200, 1300, 1400, 1500];
-    cut_everywhere(mosquitto.tls, &config, &up, &down);
+    let cuts = cut_everywhere(mosquitto.tls, &config, &up, &down);
+    ran(
+        "a_cut_at_any_byte_of_a_connection_loses_nothing_over_tls",
+        cuts,
+    );
 }
 
+/// How many cuts that were.
 fn cut_everywhere(
     broker: std::net::SocketAddr,
     config: &dyn Fn(std::net::SocketAddr) -> Config,
     up: &[usize],
     down: &[usize],
-) {
+) -> usize {
+    let mut cuts = 0;
     let ups = up.iter().map(|&bytes| (bytes, true));
     let all: Vec<_> = ups
         .chain(down.iter().map(|&bytes| (bytes, false)))
@@ -103,6 +114,7 @@ fn cut_everywhere(
                 };
                 let proxy = Proxy::first(broker, plan);
                 let device = Device::new(&config(proxy.address()));
+                cuts += 1;
                 let tokens = [
                     device.subscribe("echo", Qos::AtLeastOnce),
                     device.publish("echo", b"1"),
@@ -115,6 +127,7 @@ fn cut_everywhere(
             }
         }
     }
+    cuts
 }
 
 /// Where a scripted connection is cut.
@@ -247,6 +260,7 @@ fn a_cut_during_the_goodbye_is_a_goodbye() {
 
 #[test]
 fn acknowledgements_sent_before_a_reset_count() {
+    ran("acknowledgements_sent_before_a_reset_count", 20);
     for _ in 0..20 {
         let broker = Broker::listen();
         let device = Device::start(&config(broker.address()));
@@ -380,9 +394,10 @@ fn every_inbound_packet_split_at_every_byte_means_the_same() {
         vec![0x90, 3, 0x30, 0x39, 1],
         vec![0xB0, 2, 0x30, 0x39],
     ];
-    let mut expected = 0;
+    let (mut expected, mut splits) = (0, 3);
     for packet in &packets {
         for at in 1..packet.len() {
+            splits += 1;
             connection.send(&[&fence, &packet[..at]].concat());
             assert_eq!(connection.expect(PUBACK).id(), 9);
             connection.send(&packet[at..]);
@@ -394,6 +409,10 @@ fn every_inbound_packet_split_at_every_byte_means_the_same() {
     }
     let messages = device.messages(expected);
     assert_eq!(messages.len(), expected);
+    ran(
+        "every_inbound_packet_split_at_every_byte_means_the_same",
+        splits,
+    );
     // And a CONNACK, on connections of its own.
     for at in 1..4 {
         connection.hang_up();
