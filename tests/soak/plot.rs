@@ -39,7 +39,7 @@ pub(crate) fn draw(samples: &[Sample], marks: &[(f64, String)], devices: usize) 
     );
     for (seconds, name) in marks {
         let x = x(*seconds);
-        let y = TOP - 6.0;
+        let y = TOP - 22.0;
         svg += &format!(
             "<line x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\" stroke=\"#ddd\"/>\n\
              <text transform=\"translate({x:.1} {y}) rotate(-60)\" fill=\"#777\">{name}</text>\n"
@@ -57,7 +57,7 @@ pub(crate) fn draw(samples: &[Sample], marks: &[(f64, String)], devices: usize) 
             "<text x=\"{LEFT}\" y=\"{:.1}\">{name}</text>\n\
              <line x1=\"{LEFT}\" y1=\"{floor}\" x2=\"{}\" y2=\"{floor}\" stroke=\"#333\"/>\n\
              <polyline fill=\"none\" stroke=\"#06c\" stroke-width=\"1.5\" points=\"{points}\"/>\n",
-            floor - PANEL + 10.0,
+            floor - PANEL - 6.0,
             WIDTH - RIGHT
         );
         for share in [0.0, 0.5, 1.0] {
