@@ -2,12 +2,13 @@
 //!
 //! Behind the feature `bench`, which is for that alone. No promise covers what is in here.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::engine::mailbox::{CompletionHandler, Mailbox, MessageHandler, Shared};
+use crate::engine::sync::Mutex;
 use crate::proto::budget::Budget;
 use crate::proto::codec;
 use crate::proto::device::Device;

@@ -1,12 +1,13 @@
 //! The client: one device, connected and kept so.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::driver::Driver;
 use crate::engine::hub::Hub;
 use crate::engine::mailbox::{CompletionHandler, EventHandler, Handlers, MessageHandler};
 use crate::engine::runtime::Runtime;
+use crate::engine::sync::Mutex;
 use crate::engine::tls;
 use crate::{Config, Error, ErrorKind, Qos, Stage, State, Token, TopicFilter};
 

@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock;
 use crate::proto::budget::Budget;
 
-static BUDGETS: Mutex<Option<HashMap<String, Arc<Mutex<Budget>>>>> = Mutex::new(None);
+/// The count of one identity.
+pub(crate) type Shared = Arc<Mutex<Budget>>;
+
+static BUDGETS: Mutex<Option<HashMap<String, Shared>>> = Mutex::new(None);
 
 /// A budget nobody uses is forgotten when this many have gathered.
 const BUDGETS_KEPT: usize = 1024;
 
 /// The budget of the identity that `key` stands for, with `limit` connects in a minute from now on.
-pub(super) fn of(key: String, limit: Option<u32>) -> Arc<Mutex<Budget>> {
+pub(super) fn of(key: String, limit: Option<u32>) -> Shared {
     if limit.is_none() {
         return Arc::new(Mutex::new(Budget::new(None)));
     }

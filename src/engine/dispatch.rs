@@ -12,11 +12,12 @@ use std::io::{ErrorKind as IoErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use super::sync::thread::{self, ThreadId};
+use super::sync::{Condvar, Mutex, MutexGuard, thread_local};
 use crate::log::{Level, log};
 use crate::{Error, ErrorKind, Stage};
 

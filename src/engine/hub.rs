@@ -1,6 +1,6 @@
 //! Where the threads of a client meet: its device under a lock, its mailbox, its waker.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::clock;
 use super::dispatch::{Work, in_callback};
 use super::mailbox::{Mailbox, MessageHandler, Shared};
 use super::runtime::Runtime;
+use super::sync::{Condvar, Mutex, MutexGuard};
 use super::wire::Wire;
 use crate::log::{Level, log};
-use crate::proto::budget::Budget;
 use crate::proto::config::Config;
 use crate::proto::device::Device;
 use crate::proto::event::{Event, EventKind, State};
@@ -33,7 +33,7 @@ pub(crate) struct Core {
     /// When the application last had something to send, and when that last left without the driver.
     last_call: Duration,
     pub(crate) last_aside: Duration,
-    budget: Arc<Mutex<Budget>>,
+    budget: budgets::Shared,
     destroyed: bool,
     crashed: bool,
     waiters: usize,
@@ -61,7 +61,7 @@ impl Core {
         due.is_some_and(|due| due >= self.rings_at)
     }
 
-    pub(crate) fn budget(&self) -> Arc<Mutex<Budget>> {
+    pub(crate) fn budget(&self) -> budgets::Shared {
         Arc::clone(&self.budget)
     }
 

@@ -1,12 +1,13 @@
 //! A client's mailbox: what is on its way to the application, in order, and its delivery.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::clock;
 use super::dispatch::run_callback;
+use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 use crate::proto::codec::Publish;
 use crate::proto::device::Output;
 use crate::proto::event::{Completion, Event};

@@ -16,6 +16,7 @@ pub(crate) mod registrar;
 pub(crate) mod roots;
 pub(crate) mod runtime;
 mod socket;
+pub(crate) mod sync;
 pub(crate) mod tls;
 mod tls_error;
 mod trace;
@@ -33,6 +34,8 @@ mod tests_dial;
 mod tests_link;
 #[cfg(test)]
 mod tests_matrix;
+#[cfg(all(test, feature = "loom"))]
+mod tests_models;
 #[cfg(test)]
 mod tests_registrar;
 #[cfg(test)]

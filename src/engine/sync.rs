@@ -1,0 +1,74 @@
+//! What threads meet at. `make loom` puts the model checker's in its place: see `tests_models.rs`.
+
+#[cfg(not(all(test, feature = "loom")))]
+pub(crate) use std::{
+    sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool},
+    thread, thread_local,
+};
+
+#[cfg(all(test, feature = "loom"))]
+pub(crate) use self::modelled::{AtomicBool, Condvar, Mutex, MutexGuard, thread, thread_local};
+
+/// loom's, with the parts of std's interface that it lacks. No time passes in a model: a wait ends
+/// because somebody ended it, or never, and loom reports that.
+#[cfg(all(test, feature = "loom"))]
+mod modelled {
+    use std::sync::LockResult;
+    use std::time::Duration;
+
+    pub(crate) use loom::sync::atomic::AtomicBool;
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    pub(crate) use loom::thread;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Condvar(loom::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self::default()
+        }
+
+        pub(crate) fn wait<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+        ) -> LockResult<MutexGuard<'a, T>> {
+            self.0.wait(guard)
+        }
+
+        pub(crate) fn wait_timeout<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            _: Duration,
+        ) -> LockResult<(MutexGuard<'a, T>, ())> {
+            Ok((self.0.wait(guard).unwrap(), ()))
+        }
+
+        pub(crate) fn wait_timeout_while<'a, T>(
+            &self,
+            mut guard: MutexGuard<'a, T>,
+            _: Duration,
+            mut condition: impl FnMut(&mut T) -> bool,
+        ) -> LockResult<(MutexGuard<'a, T>, ())> {
+            while condition(&mut guard) {
+                guard = self.0.wait(guard).unwrap();
+            }
+            Ok((guard, ()))
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+
+    /// Threads of a model share one thread of the system, and so would what std keeps for it.
+    macro_rules! thread_local {
+        ($(static $name:ident: $kind:ty = const $init:block;)*) => {
+            loom::thread_local! { $(static $name: $kind = $init;)* }
+        };
+    }
+    pub(crate) use thread_local;
+}
