@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use aliot_sim::{Options, Qos, Sim};
 
-use crate::toolbox::{ROOT, build, build_with, check, has_valgrind, installed_library, valgrind};
+use crate::toolbox::{
+    ROOT, SANITIZER_OPTIONS, build, build_with, check, has_valgrind, installed_library, valgrind,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const SECRET: &str = "canary-device-secret";
@@ -52,6 +54,7 @@ impl Bench {
 
     pub(crate) fn environment(&self, command: &mut Command) {
         command
+            .envs(SANITIZER_OPTIONS)
             .env("ALIOT_PRODUCT_KEY", "a1demo")
             .env("ALIOT_DEVICE_NAME", "lamp")
             .env("ALIOT_DEVICE_SECRET", SECRET)

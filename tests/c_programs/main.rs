@@ -8,6 +8,7 @@ mod diagnosis;
 mod doors;
 mod examples;
 mod null;
+mod planted;
 mod results;
 mod toolbox;
 
@@ -18,8 +19,8 @@ use std::process::{Command, Output};
 use aliot_sim::{Options, Sim};
 
 use toolbox::{
-    ADDRESS_SANITIZER, build, build_with, check, check_loaded_library, copied_library,
-    has_address_sanitizer, has_valgrind, installed_library, sources, valgrind,
+    ADDRESS_SANITIZER, SANITIZER_OPTIONS, build, build_with, check, check_loaded_library,
+    copied_library, has_address_sanitizer, has_valgrind, installed_library, sources, valgrind,
 };
 
 #[test]
@@ -64,11 +65,7 @@ fn c_programs_are_clean_with_the_address_sanitizer() {
     }
     for_each_program(|source, library| {
         let program = build_with(source, library, &ADDRESS_SANITIZER, "asan");
-        let mut command = Command::new(&program);
-        command.env(
-            "ASAN_OPTIONS",
-            "detect_stack_use_after_return=1:strict_string_checks=1",
-        );
+        let command = Command::new(&program);
         check(
             source,
             "with the sanitizer",
@@ -104,6 +101,7 @@ pub(crate) fn run(way: &str, mut command: Command, transport: &str) -> Output {
     }
     let port = |address: Option<std::net::SocketAddr>| address.unwrap().port().to_string();
     command
+        .envs(SANITIZER_OPTIONS)
         .env("SIM_TRANSPORT", transport)
         .env("SIM_TLS_PORT", port(sim.tls_addr()))
         .env("SIM_TCP_PORT", port(sim.tcp_addr()))

@@ -10,6 +10,23 @@ use std::sync::OnceLock;
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WARNINGS: [&str; 5] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
+/// The sanitizer that library and programs are instrumented with: `address` or `thread`. `make asan`
+/// and `make tsan` set it, with the library in `ALIOT_CHECKED_LIBRARY` and a compiler in `CC`.
+pub(crate) fn checker() -> Option<String> {
+    env::var("ALIOT_CHECKER").ok()
+}
+
+/// What the programs' surroundings tell the sanitizers.
+pub(crate) const SANITIZER_OPTIONS: [(&str, &str); 3] = [
+    (
+        "ASAN_OPTIONS",
+        "detect_stack_use_after_return=1:strict_string_checks=1",
+    ),
+    ("UBSAN_OPTIONS", "print_stacktrace=1"),
+    // A child that a test forks with threads about is what that test is for.
+    ("TSAN_OPTIONS", "die_after_fork=0:exitcode=66"),
+];
+
 /// The shared library of this very build, under the name that programs look for.
 pub(crate) fn installed_library() -> PathBuf {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
@@ -17,9 +34,21 @@ pub(crate) fn installed_library() -> PathBuf {
 }
 
 fn install_library() -> PathBuf {
-    let built = env::current_exe().unwrap().with_file_name("libaliot.so");
+    let built = match env::var_os("ALIOT_CHECKED_LIBRARY") {
+        Some(library) => PathBuf::from(library),
+        None => env::current_exe().unwrap().with_file_name("libaliot.so"),
+    };
     assert!(built.exists(), "{} is not built", built.display());
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lib");
+    if let Some(checker) = checker() {
+        let mark = format!("__{}_", if checker == "thread" { "tsan" } else { "asan" });
+        assert!(
+            symbols(&built, &["-D"]).contains(&mark),
+            "{} is not instrumented",
+            built.display()
+        );
+    }
+    let directory =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(checker().as_deref().unwrap_or("lib"));
     fs::create_dir_all(&directory).unwrap();
     let (major, minor) = (
         env!("CARGO_PKG_VERSION_MAJOR"),
@@ -43,6 +72,11 @@ pub(crate) fn copied_library() -> PathBuf {
     COPIED.get_or_init(copy).clone()
 }
 
+fn symbols(file: &Path, options: &[&str]) -> String {
+    let output = Command::new("nm").args(options).arg(file).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 pub(crate) fn sources(directory: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
     let mut sources: Vec<_> = entries
@@ -54,8 +88,13 @@ pub(crate) fn sources(directory: &str) -> Vec<PathBuf> {
 }
 
 /// Of the C side alone: the library is the stable one, and its memory is checked by valgrind.
-pub(crate) const ADDRESS_SANITIZER: [&str; 3] =
-    ["-O1", "-fsanitize=address", "-fno-omit-frame-pointer"];
+pub(crate) const ADDRESS_SANITIZER: [&str; 4] = [
+    "-O1",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+];
+const THREAD_SANITIZER: [&str; 3] = ["-O1", "-fsanitize=thread", "-fno-omit-frame-pointer"];
 
 pub(crate) fn build(source: &Path, library: &Path, optimisation: &str) -> PathBuf {
     build_with(source, library, &[optimisation], optimisation)
@@ -69,10 +108,16 @@ pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: 
     let program = directory.join(format!("{name}{mark}"));
     let mut rpath = std::ffi::OsString::from("-Wl,-rpath,");
     rpath.push(library.parent().unwrap());
-    let output = Command::new("cc")
+    let sanitizer: &[&str] = match checker().as_deref() {
+        None => &[],
+        Some("thread") => &THREAD_SANITIZER,
+        Some(_) => &ADDRESS_SANITIZER,
+    };
+    let output = Command::new(env::var_os("CC").unwrap_or("cc".into()))
         .args(WARNINGS)
         .args(["-g", "-DNDEBUG", "-pthread"])
         .args(options)
+        .args(sanitizer)
         .args(["-I", &format!("{ROOT}/include")])
         .arg(source)
         .arg(library)
@@ -82,6 +127,13 @@ pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: 
         .output()
         .unwrap_or_else(|error| panic!("cc cannot be run: {error}"));
     check(source, "does not compile", &output);
+    if let Some(checker) = checker() {
+        let init = format!(
+            "__{}_init",
+            if checker == "thread" { "tsan" } else { "asan" }
+        );
+        assert!(symbols(&program, &[]).contains(&init), "{init} is missing");
+    }
     program
 }
 
@@ -148,6 +200,10 @@ pub(crate) fn say(text: &str) {
 
 /// Says so if it is not there, and fails if a program built with it does not contain it.
 pub(crate) fn has_address_sanitizer() -> bool {
+    if checker().is_some() {
+        say("everything runs with a sanitizer of its own: not with this one");
+        return false;
+    }
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let (source, program) = (directory.join("probe.c"), directory.join("probe"));
     fs::write(&source, "int main(void) { return 0; }\n").unwrap();
@@ -161,14 +217,16 @@ pub(crate) fn has_address_sanitizer() -> bool {
         say("cc has no address sanitizer: the C programs run without it");
         return false;
     }
-    let symbols = Command::new("nm").arg(&program).output().unwrap();
-    let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
+    let symbols = symbols(&program, &[]);
     assert!(symbols.contains("__asan_init"), "no sanitizer in {symbols}");
     true
 }
 
 /// Says so if it is not there.
 pub(crate) fn has_valgrind() -> bool {
+    if checker().is_some() {
+        return false; // one checker at a time
+    }
     let found = Command::new("valgrind").arg("--version").output().is_ok();
     if !found {
         say("valgrind is not installed: the C programs run without it, leaks go unnoticed");
