@@ -72,6 +72,17 @@ impl Runtime {
         Ok(Self(inner))
     }
 
+    /// For models, which are their own threads.
+    #[cfg(all(test, feature = "loom"))]
+    pub(super) fn without_threads() -> Self {
+        let network = Builder::new_current_thread().build().unwrap();
+        Self(Arc::new(Inner {
+            handle: network.handle().clone(),
+            dispatcher: Arc::new(Dispatcher::for_threads()),
+            threads: Mutex::default(),
+        }))
+    }
+
     /// The runtime of clients that name none: one for the process, of the kind [`Dispatch::Thread`], made on
     /// first use and ended with its last client.
     ///

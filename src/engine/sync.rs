@@ -65,10 +65,10 @@ mod modelled {
     }
 
     /// Threads of a model share one thread of the system, and so would what std keeps for it.
-    macro_rules! thread_local {
+    macro_rules! of_a_model {
         ($(static $name:ident: $kind:ty = const $init:block;)*) => {
             loom::thread_local! { $(static $name: $kind = $init;)* }
         };
     }
-    pub(crate) use thread_local;
+    pub(crate) use of_a_model as thread_local;
 }
