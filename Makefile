@@ -24,7 +24,7 @@ FUZZ := --manifest-path fuzz/Cargo.toml
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
 .PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep \
-	deep-package deny mutants coverage install dist fuzz repeat deep-faults clean
+	deep-package deny mutants coverage install dist fuzz repeat deep-faults loom asan tsan clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
@@ -39,6 +39,9 @@ help:
 	@echo 'make fuzz      each fuzz target for as long as FUZZ_SECONDS says, 600 by default'
 	@echo 'make soak      1,000 devices through a fault every 20 s, for ALIOT_SOAK_SECONDS=600; a report and a plot'
 	@echo 'make repeat    every test with a thread, a socket or a clock, REPEAT=20 times'
+	@echo 'make loom      every order in which the threads of a client can meet'
+	@echo 'make asan      the C programs with an instrumented library: addresses, leaks, undefined behaviour'
+	@echo 'make tsan      the same for races between threads'
 	@echo 'make deep      the long tests'
 	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
 	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
@@ -124,7 +127,43 @@ release-small:
 features-deep: features
 	cargo test --locked --lib --no-default-features left_out
 
-deep: features-deep deep-package soak deny coverage mutants fuzz deep-faults repeat
+deep: features-deep deep-package soak deny coverage mutants fuzz deep-faults repeat loom tsan
+
+# ---- Checkers: tests/checkers/README.md ----
+
+# Optimised a little: what Rust has on the stack must fit into that of a small thread.
+CHECKED := CARGO_PROFILE_DEV_OPT_LEVEL=1 RUSTC_BOOTSTRAP=1
+HOST := x86_64-unknown-linux-gnu
+ASAN_DIR := $(CARGO_TARGET_DIR)/asan
+TSAN_DIR := $(CARGO_TARGET_DIR)/tsan
+TSAN := $(CURDIR)/$(BUILD)/tsan
+# Those with several threads of the application's own.
+CONCURRENT := test_threads test_phases test_reentrancy test_process test_session
+
+# Every order in which the threads of a client can meet.
+loom:
+	cargo test --locked --package aliot --lib --features loom tests_models
+
+# The instrumented library in the C programs and the examples.
+asan:
+	@sh .ci/deps $(NEEDED_TO_TEST)
+	$(CHECKED) RUSTFLAGS=-Zsanitizer=address cargo build --locked --lib --target $(HOST) \
+		--target-dir '$(ASAN_DIR)'
+	ALIOT_CHECKER=address ALIOT_CHECKED_LIBRARY='$(ASAN_DIR)/$(HOST)/debug/libaliot.so' \
+		cargo test --locked --package aliot --test c_programs
+
+tsan:
+	@sh .ci/deps $(NEEDED_TO_TEST)
+	tests/checkers/tsan-toolchain '$(TSAN)'
+	$(CHECKED) RUSTC='$(TSAN)/rustc' RUSTFLAGS='-Zsanitizer=thread -Zexternal-clangrt' \
+		'$(TSAN)/cargo' build --locked -Zbuild-std --lib --target $(HOST) \
+		--target-dir '$(TSAN_DIR)'
+	for program in $(CONCURRENT); do \
+		ALIOT_C_PROGRAM=$$program ALIOT_CHECKER=thread CC='$(TSAN)/clang' \
+		ALIOT_CHECKED_LIBRARY='$(TSAN_DIR)/$(HOST)/debug/libaliot.so' \
+		cargo test --locked --package aliot --test c_programs -- \
+		c_programs_do_what_they_promise sanitizers_find_what_was_planted || exit 1; \
+	done
 
 # The tarball without a network, and the library for a named target in a sysroot.
 deep-package:
