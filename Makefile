@@ -35,17 +35,16 @@ help:
 	@echo 'make bench     libaliot, libmosquitto and paho side by side; BENCH=quick, ONLY="publish latency"'
 	@echo 'make instructions   counts the instructions of the hot paths anew, for make test to compare'
 	@echo 'make release-small  the library for devices whose storage is scarcer than their time'
-	@echo 'make soak      the faults for as long as ALIOT_SOAK_SECONDS says, 600 by default'
 	@echo 'make fuzz      each fuzz target for as long as FUZZ_SECONDS says, 600 by default'
 	@echo 'make soak      1,000 devices through a fault every 20 s, for ALIOT_SOAK_SECONDS=600; a report and a plot'
 	@echo 'make repeat    every test with a thread, a socket or a clock, REPEAT=20 times'
 	@echo 'make loom      every order in which the threads of a client can meet'
 	@echo 'make asan      the C programs with an instrumented library: addresses, leaks, undefined behaviour'
 	@echo 'make tsan      the same for races between threads'
-	@echo 'make deep      the long tests'
 	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
 	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
 	@echo 'make coverage  lines that the tests run, by file and against the goals'
+	@echo 'make deep      all of the long tests: a day'
 	@echo 'make deps      what the tests need, installed on Debian, else named'
 	@echo 'make clean     removes what the others built'
 
@@ -127,7 +126,7 @@ release-small:
 features-deep: features
 	cargo test --locked --lib --no-default-features left_out
 
-deep: features-deep deep-package soak deny coverage mutants fuzz deep-faults repeat loom tsan
+deep: features-deep deep-package deep-faults loom tsan repeat coverage deny fuzz mutants soak
 
 # ---- Checkers: tests/checkers/README.md ----
 
@@ -138,7 +137,7 @@ ASAN_DIR := $(CARGO_TARGET_DIR)/asan
 TSAN_DIR := $(CARGO_TARGET_DIR)/tsan
 TSAN := $(CURDIR)/$(BUILD)/tsan
 # Those with several threads of the application's own.
-CONCURRENT := test_threads test_phases test_reentrancy test_process test_session
+CONCURRENT := test_lone test_threads test_phases test_reentrancy test_process test_session
 
 # Every order in which the threads of a client can meet.
 loom:
@@ -213,12 +212,12 @@ coverage:
 	@sh .ci/deps $(NEEDED_TO_TEST) "$$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/llvm-cov-\1/p')"
 	@$(call TOOL,llvm-cov)
 	.ci/coverage '$(abspath $(BUILD))/coverage'
+
 # libFuzzer through cargo-fuzz, with the stable compiler. Named targets alone: fuzz/run codec topic
 fuzz:
 	@sh .ci/deps c++
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
 	fuzz/run
-	ALIOT_SOAK_SECONDS=$${ALIOT_SOAK_SECONDS:-600} cargo test --locked --test faults -- --nocapture
 
 repeat:
 	@sh .ci/deps $(NEEDED_TO_TEST)
