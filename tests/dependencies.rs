@@ -151,7 +151,7 @@ fn every_crate_comes_from_the_registry_under_a_licence_that_is_allowed() {
 #[test]
 fn no_crate_is_there_twice_that_could_be_there_once() {
     // deny.toml says why.
-    const TWICE: [&str; 4] = ["getrandom", "syn", "winnow", "windows-sys"];
+    const TWICE: [&str; 5] = ["getrandom", "syn", "winnow", "windows-link", "windows-sys"];
     let mut versions = BTreeMap::<_, Vec<_>>::new();
     let packages = packages();
     for package in &packages {
