@@ -1,7 +1,10 @@
 //! Which handlers a message goes to, and what to subscribe again after a connection.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
+use crate::proto::text::is_plain_topic;
 use crate::proto::trie::Trie;
 use crate::{Qos, TopicFilter};
 
@@ -59,7 +62,7 @@ impl<H> Handlers<H> {
 pub struct Routes<H: Clone> {
     /// Ordered by the age of the route, which is also its name in the other two.
     routes: BTreeMap<u64, (TopicFilter, Route<H>)>,
-    by_filter: HashMap<String, u64>,
+    by_filter: FxHashMap<String, u64>,
     wildcards: Trie,
     next_age: u64,
     /// Matching routes of the message at hand; kept for its memory.
@@ -77,7 +80,7 @@ impl<H: Clone> Routes<H> {
     pub fn new() -> Self {
         Self {
             routes: BTreeMap::new(),
-            by_filter: HashMap::new(),
+            by_filter: FxHashMap::default(),
             wildcards: Trie::new(),
             next_age: 0,
             found: Vec::new(),
@@ -140,7 +143,8 @@ impl<H: Clone> Routes<H> {
     /// Source: MQTT 3.1.1, 4.7.
     pub fn matches(&mut self, topic: &str) -> Handlers<H> {
         // A topic with wildcard characters breaks MQTT, but must not find a route by its filter.
-        let literal = if topic.contains(['+', '#']) {
+        let is_plain = is_plain_topic(topic.as_bytes());
+        let literal = if !is_plain && topic.contains(['+', '#']) {
             None
         } else {
             self.by_filter.get(topic).copied()

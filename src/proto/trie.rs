@@ -1,6 +1,6 @@
 //! Topic filters with wildcards, level by level.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Place of the root in [`Trie::nodes`].
 const ROOT: usize = 0;
@@ -19,7 +19,7 @@ pub(super) struct Trie {
 #[derive(Clone, Debug, Default)]
 struct Node {
     /// Next level to place. A level that is `+` or `#` is a child like any other.
-    children: HashMap<String, usize>,
+    children: FxHashMap<String, usize>,
     /// Number of the filter that ends here.
     number: Option<u64>,
 }

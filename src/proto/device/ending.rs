@@ -141,5 +141,5 @@ const TAKE_OVER_AFTER: u32 = 3;
 const KICK_TOPIC: &str = "/ext/notify";
 
 pub(super) fn is_kick(publish: &Publish) -> bool {
-    publish.topic() == KICK_TOPIC && publish.payload().windows(6).any(|text| text == b"\"kick\"")
+    publish.is_on(KICK_TOPIC) && publish.payload().windows(6).any(|text| text == b"\"kick\"")
 }

@@ -172,7 +172,7 @@ impl<H: Clone> Device<H> {
     ///
     /// Source: the platform's page on X.509 certificates.
     fn learn_identity(&mut self, publish: &Publish) {
-        if !self.config.identity().is_certificate() || publish.topic() != IDENTITY_TOPIC {
+        if !self.config.identity().is_certificate() || !publish.is_on(IDENTITY_TOPIC) {
             return;
         }
         let Some(identity) = Identity::from_notice(publish.payload()) else {
