@@ -3,7 +3,7 @@
 //! The two threads of a runtime take turns. One drives the network; when that has brought something
 //! for the application, it leaves the network to the other and runs the callbacks itself. A message
 //! so reaches its callback on the thread that read it, without waiting for another one to wake up,
-//! and a callback that blocks holds up callbacks alone.
+//! and a callback that blocks holds up callbacks alone. When much arrives they stay where they are.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -16,10 +16,15 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::clock;
 use super::sync::thread::{self, ThreadId};
 use super::sync::{Condvar, Mutex, MutexGuard, thread_local};
 use crate::log::{Level, log};
 use crate::{Error, ErrorKind, Stage};
+
+/// Work is alone when none came for so long before it: then the thread that has it runs it. In a
+/// flood one thread reads while the other runs callbacks.
+const ALONE: Duration = Duration::from_micros(500);
 
 /// Something that has callbacks to run.
 pub(crate) trait Work: Send + Sync {
@@ -87,6 +92,8 @@ struct State {
     /// The thread that drives the network, and what makes it look whether it should leave.
     driver: Option<ThreadId>,
     leave: Option<Waker>,
+    /// When work last came.
+    last_work: Option<Duration>,
     /// A thread runs callbacks.
     running: bool,
     /// A thread waits for either.
@@ -160,7 +167,11 @@ impl Dispatcher {
         if state.running {
             return;
         }
-        if state.driver == Some(thread::current().id()) {
+        let now = clock::now();
+        let last = state.last_work.replace(now);
+        let is_alone = last.is_none_or(|last| now.saturating_sub(last) >= ALONE);
+        let is_driver = state.driver == Some(thread::current().id());
+        if is_driver && (is_alone || !state.waiting) {
             let leave = state.leave.take();
             drop(state);
             if let Some(leave) = leave {

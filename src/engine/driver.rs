@@ -338,7 +338,7 @@ impl Driver {
             let Some(due) = core.rest_until(wire.is_free(), now) else {
                 return false;
             };
-            let at = self.ring_at(due, now.saturating_sub(core.last_aside));
+            let at = self.ring_at(due, core.last_aside.map(|at| now.saturating_sub(at)));
             core.waker = Some(cx.waker().clone());
             core.rings_at = at;
             at
@@ -349,9 +349,9 @@ impl Driver {
     /// When the timer must ring for something that is due at `due`. It rings once for nothing where
     /// that is cheaper than setting it anew: if it is a matter of a moment, and if messages leave
     /// without the driver, each of which would move it.
-    fn ring_at(&self, due: Duration, since_aside: Duration) -> Duration {
+    fn ring_at(&self, due: Duration, since_aside: Option<Duration>) -> Duration {
         let early = due.saturating_sub(self.timer_at);
-        let keep = early <= SPURIOUS || since_aside <= SPURIOUS;
+        let keep = early <= SPURIOUS || since_aside.is_some_and(|since| since <= SPURIOUS);
         if self.timer.is_some() && due >= self.timer_at && keep {
             self.timer_at
         } else {

@@ -32,7 +32,7 @@ pub(crate) struct Core {
     wants_wire: bool,
     /// When the application last had something to send, and when that last left without the driver.
     last_call: Duration,
-    pub(crate) last_aside: Duration,
+    pub(crate) last_aside: Option<Duration>,
     budget: budgets::Shared,
     destroyed: bool,
     crashed: bool,
@@ -104,7 +104,7 @@ impl Hub {
                 rings_at: Duration::ZERO,
                 wants_wire: false,
                 last_call: Duration::ZERO,
-                last_aside: Duration::ZERO,
+                last_aside: None,
                 destroyed: false,
                 crashed: false,
                 waiters: 0,
@@ -178,7 +178,7 @@ impl Hub {
         if !is_written || driver_waits {
             return false;
         }
-        core.last_aside = now;
+        core.last_aside = Some(now);
         if !core.rests(now) {
             return false;
         }
