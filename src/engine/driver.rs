@@ -38,6 +38,14 @@ const LARGE: usize = 16 * 1024;
 /// Bytes that one connection may read before it is another one's turn.
 const READ_TURN: usize = 512 * 1024;
 
+/// While so many bytes wait for callbacks, reading pauses: what waits longer has left the processor's
+/// caches, and beyond the inbox's limit it is dropped.
+const BACKLOG: usize = 256 * 1024;
+
+/// How long it pauses at the most. Callbacks that take longer hold up neither acknowledgements nor
+/// the keep-alive.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A deadline that moves by less than this is not worth setting the timer anew: it rings once for
 /// nothing.
 const SPURIOUS: Duration = Duration::from_secs(1);
@@ -59,6 +67,9 @@ pub(crate) struct Driver {
     /// The messages of late were large.
     reads_large: bool,
     packets: VecDeque<Packet>,
+    /// Reading pauses, and when that ends. The time stays until callbacks have caught up.
+    is_paused: bool,
+    pause_ends: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
 }
@@ -103,6 +114,8 @@ impl Driver {
             inbound: BytesMut::new(),
             reads_large: false,
             packets: VecDeque::new(),
+            is_paused: false,
+            pause_ends: None,
             timer: None,
             timer_at: Duration::MAX,
         }
@@ -216,12 +229,29 @@ impl Driver {
                 return Step::Lost(Some(error));
             }
         };
+        if self.pauses(now) {
+            return if wrote { Step::Moved } else { Step::Waits };
+        }
         match self.read(cx, wire, now) {
             Poll::Ready(Ok(())) => Step::Moved,
             Poll::Ready(Err(error)) => Step::Lost(Some(error)),
             Poll::Pending if wrote => Step::Moved,
             Poll::Pending => Step::Waits,
         }
+    }
+
+    /// Whether callbacks should catch up before more is read.
+    fn pauses(&mut self, now: Duration) -> bool {
+        let mut core = self.hub.lock();
+        if core.device.inbox_level() < BACKLOG {
+            self.pause_ends = None;
+            self.is_paused = false;
+        } else {
+            // One that has ended is not begun again before they have caught up.
+            self.is_paused = now < *self.pause_ends.get_or_insert(now + PAUSE);
+        }
+        core.is_reading_paused = self.is_paused;
+        self.is_paused
     }
 
     /// Ready if something was read, pending if the socket is empty.
@@ -337,6 +367,14 @@ impl Driver {
             let now = clock::now();
             let Some(due) = core.rest_until(wire.is_free(), now) else {
                 return false;
+            };
+            // They may have caught up since, and then nobody else says so.
+            if self.is_paused && !core.is_reading_paused {
+                return false;
+            }
+            let due = match self.pause_ends {
+                Some(ends) if self.is_paused => due.min(ends),
+                _ => due,
             };
             let at = self.ring_at(due, core.last_aside.map(|at| now.saturating_sub(at)));
             core.waker = Some(cx.waker().clone());

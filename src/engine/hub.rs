@@ -21,6 +21,9 @@ use crate::{Error, ErrorKind, Stage};
 /// awake by then and writes many at once.
 const ALONE: Duration = Duration::from_micros(50);
 
+/// Bytes that may wait for callbacks when reading goes on after a pause.
+const CAUGHT_UP: usize = 64 * 1024;
+
 /// What the lock protects.
 pub(crate) struct Core {
     pub(crate) device: Device<Shared<MessageHandler>>,
@@ -28,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) waker: Option<Waker>,
     /// When its timer wakes it, whatever else happens.
     pub(crate) rings_at: Duration,
+    /// The driver lets callbacks catch up, and must be woken when they have.
+    pub(crate) is_reading_paused: bool,
     /// The driver found the wire taken and must be woken when it is free.
     wants_wire: bool,
     /// When the application last had something to send, and when that last left without the driver.
@@ -102,6 +107,7 @@ impl Hub {
                 device: Device::new(config),
                 waker: None,
                 rings_at: Duration::ZERO,
+                is_reading_paused: false,
                 wants_wire: false,
                 last_call: Duration::ZERO,
                 last_aside: None,
@@ -318,7 +324,14 @@ impl Work for Hub {
             core.device
                 .handle_delivered(delivered.bytes, delivered.completions, acks);
             let now = clock::now();
-            if core.device.has_transmit(now) {
+            if core.is_reading_paused && core.device.inbox_level() <= CAUGHT_UP {
+                core.is_reading_paused = false;
+                let waker = core.waker.take();
+                self.release(core);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            } else if core.device.has_transmit(now) {
                 self.stir(core, now);
             } else {
                 self.release(core);

@@ -1,5 +1,6 @@
 //! A peer that does not read, reads slowly, or sends more than anybody wants.
 
+use std::cell::Cell;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -241,4 +242,52 @@ fn a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_a
             "{before:?}, {after:?}"
         );
     });
+}
+
+/// Rounds, because a machine that is busy elsewhere may hold up the callbacks for longer than reading
+/// waits for them.
+#[test]
+fn a_flood_does_not_pile_up_before_callbacks_that_keep_pace() {
+    const FLOOD: u64 = 20_000;
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_payload_limit(1000).unwrap();
+    config.set_inbox_limit(FLOOD as u32, 64 << 20).unwrap();
+    let client = Client::new(&config).unwrap();
+    let delivered = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = std::sync::Arc::clone(&delivered);
+    client
+        .subscribe("down", Qos::AtMostOnce, move || -> aliot::MessageHandler {
+            Box::new(move |_| {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_micros(5) {}
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            })
+        })
+        .unwrap();
+    client.start().unwrap();
+    let mut connection = broker.accept(false);
+    connection.expect(crate::support::broker::SUBSCRIBE);
+    connection.suback(1, &[0]);
+    let batch = publish("down", &[7; 500], 0, 0).repeat(1000);
+    let mut most = Vec::new();
+    for round in 1..=20 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..FLOOD / 1000).for_each(|_| connection.send(&batch)));
+            let highest = Cell::new(0);
+            eventually("the flood has been delivered", || {
+                highest.set(highest.get().max(client.counter(Counter::InboxBytes)));
+                delivered.load(std::sync::atomic::Ordering::SeqCst) == round * FLOOD
+            });
+            most.push(highest.get());
+        });
+        if most.last().is_some_and(|&most| most < 2 << 20) {
+            break;
+        }
+    }
+    assert_eq!(client.counter(Counter::MessagesDropped), 0);
+    assert!(
+        most.iter().any(|&most| most < 2 << 20),
+        "{most:?} bytes waited"
+    );
 }
