@@ -17,6 +17,8 @@ static int connect_once(aliot_client *client)
         aliot_client_wait_connected(client, CONNECT_TIMEOUT_MS) != ALIOT_RESULT_OK) {
         return fail("connect");
     }
+    /* Said here, because a program that leaves at once may be gone before the event arrives. */
+    puts("signed in");
     /* From here on the client stays connected by itself. This is where a device does its work. */
     if (aliot_client_stop(client, DRAIN_TIMEOUT_MS) != ALIOT_RESULT_OK ||
         aliot_client_wait_stopped(client, STOP_TIMEOUT_MS) != ALIOT_RESULT_OK) {
