@@ -148,10 +148,7 @@ fn wait(sim: &Sim, what: &str, condition: impl Fn(&aliot_sim::View<'_>) -> bool)
 fn connect_signs_in_and_says_goodbye() {
     let bench = Bench::new("connect.c");
     let said = bench.start(&[]).finish();
-    assert!(
-        said.iter().any(|line| line == "signed in"),
-        "{said:#?}"
-    );
+    assert!(said.iter().any(|line| line == "signed in"), "{said:#?}");
     wait(&bench.sim, "the end of the connection", |view| {
         view.connections().is_empty()
     });
