@@ -80,8 +80,8 @@ impl Publish {
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// Whether its topic is this one. Costs less than [`topic`](Self::topic), which looks at the text
-    /// again, because no unsafe code here says that it need not.
+    /// Whether its topic is this one. Costs less than [`topic`](Self::topic), which looks whether
+    /// the text is UTF-8 once more.
     pub fn is_on(&self, topic: &str) -> bool {
         self.frame.get(self.topic.clone()) == Some(topic.as_bytes())
     }
