@@ -2,8 +2,9 @@
 //!
 //! The two threads of a runtime take turns. One drives the network; when that has brought something
 //! for the application, it leaves the network to the other and runs the callbacks itself. A message
-//! so reaches its callback on the thread that read it, without waiting for another one to wake up,
-//! and a callback that blocks holds up callbacks alone. When much arrives they stay where they are.
+//! so reaches its callback on the thread that read it, without waiting for another one to wake up.
+//! Nor is the other woken for a callback that soon returns: an alarm wakes it when one does not, so
+//! that a callback that blocks holds up callbacks alone. When much arrives they stay where they are.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -18,13 +19,17 @@ use std::time::Duration;
 
 use super::clock;
 use super::sync::thread::{self, ThreadId};
-use super::sync::{Condvar, Mutex, MutexGuard, thread_local};
+use super::sync::{Alarm, Condvar, Mutex, MutexGuard, thread_local};
 use crate::log::{Level, log};
 use crate::{Error, ErrorKind, Stage};
 
 /// Work is alone when none came for so long before it: then the thread that has it runs it. In a
 /// flood one thread reads while the other runs callbacks.
 const ALONE: Duration = Duration::from_micros(500);
+
+/// How long a callback may take before the other thread is woken to drive the network. Waking it
+/// takes longer than most callbacks, and the message would wait for that.
+const BRIEF: Duration = Duration::from_millis(1);
 
 /// Something that has callbacks to run.
 pub(crate) trait Work: Send + Sync {
@@ -78,9 +83,19 @@ fn run(work: Arc<dyn Work>) -> usize {
 /// The clients of one runtime that have callbacks to run, first come first served.
 pub(crate) struct Dispatcher {
     state: Mutex<State>,
-    changed: Condvar,
-    /// Poll runtimes: the read end is readable while there is work.
-    signal: Option<(UnixStream, UnixStream)>,
+    kind: Kind,
+}
+
+/// Who runs the callbacks.
+enum Kind {
+    /// The runtime's threads. The one that has nothing to do waits for the alarm.
+    Threads(Alarm),
+    /// An application that polls.
+    Poll {
+        changed: Condvar,
+        /// The first is readable while there is work.
+        signal: (UnixStream, UnixStream),
+    },
 }
 
 #[derive(Default)]
@@ -96,8 +111,18 @@ struct State {
     last_work: Option<Duration>,
     /// A thread runs callbacks.
     running: bool,
-    /// A thread waits for either.
+    /// A thread waits for either, and has not been told that there is something.
     waiting: bool,
+    /// It will be, should the callbacks take long.
+    alarm_is_set: bool,
+}
+
+impl State {
+    /// Whether there is a thread to be told, which the caller does.
+    fn take_waiting(&mut self) -> bool {
+        self.alarm_is_set = false;
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 /// What a thread of the runtime does next.
@@ -108,12 +133,13 @@ enum Turn {
 
 impl Dispatcher {
     /// For callbacks on the runtime's threads.
-    pub(crate) fn for_threads() -> Self {
-        Self {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            signal: None,
-        }
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoResources`] without descriptors.
+    pub(crate) fn for_threads() -> Result<Self, Error> {
+        let alarm = Alarm::new().map_err(no_descriptor)?;
+        Ok(Self::new(Kind::Threads(alarm)))
     }
 
     /// For an application that polls.
@@ -128,15 +154,17 @@ impl Dispatcher {
             write.set_nonblocking(true)?;
             Ok((read, write))
         };
-        let signal = pair().map_err(|error: std::io::Error| {
-            let text = format!("could not make the runtime's descriptor: {error}");
-            Error::new(ErrorKind::NoResources, Stage::Library, text)
-                .with_os_error(error.raw_os_error())
-        })?;
-        Ok(Self {
-            signal: Some(signal),
-            ..Self::for_threads()
-        })
+        Ok(Self::new(Kind::Poll {
+            changed: Condvar::new(),
+            signal: pair().map_err(no_descriptor)?,
+        }))
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self {
+            state: Mutex::default(),
+            kind,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,24 +173,28 @@ impl Dispatcher {
 
     /// The descriptor to wait on, for poll runtimes.
     pub(crate) fn fd(&self) -> Option<RawFd> {
-        self.signal.as_ref().map(|(read, _)| read.as_raw_fd())
+        match &self.kind {
+            Kind::Threads(_) => None,
+            Kind::Poll { signal, .. } => Some(signal.0.as_raw_fd()),
+        }
     }
 
     /// `work` has callbacks to run. Called once until it has run.
     pub(crate) fn schedule(&self, work: Arc<dyn Work>) {
         let mut state = self.lock();
         state.ready.push_back(work);
-        if let Some((_, write)) = &self.signal
-            && !std::mem::replace(&mut state.signalled, true)
-        {
-            // A full buffer is readable as well; nothing else can fail on a socket pair.
-            let _ = (&*write).write(&[1]);
-        }
-        if self.signal.is_some() {
-            drop(state);
-            self.changed.notify_one();
-            return;
-        }
+        let alarm = match &self.kind {
+            Kind::Threads(alarm) => alarm,
+            Kind::Poll { changed, signal } => {
+                if !std::mem::replace(&mut state.signalled, true) {
+                    // A full buffer is readable as well; nothing else can fail on a socket pair.
+                    let _ = (&signal.1).write(&[1]);
+                }
+                drop(state);
+                changed.notify_one();
+                return;
+            }
+        };
         // Whoever runs callbacks looks again when it is done.
         if state.running {
             return;
@@ -177,9 +209,9 @@ impl Dispatcher {
             if let Some(leave) = leave {
                 leave.wake();
             }
-        } else if std::mem::take(&mut state.waiting) {
+        } else if state.take_waiting() {
             drop(state);
-            self.changed.notify_one();
+            alarm.ring();
         }
     }
 
@@ -193,7 +225,7 @@ impl Dispatcher {
 
     /// Runs the last callbacks of destroyed clients, for a poll runtime that nobody will poll again.
     pub(crate) fn run_ended(&self) {
-        if self.signal.is_none() || in_callback() {
+        if matches!(self.kind, Kind::Threads(_)) || in_callback() {
             return;
         }
         loop {
@@ -210,12 +242,12 @@ impl Dispatcher {
     }
 
     fn clear_signal(&self, state: &mut State) {
-        if let Some((read, _)) = &self.signal
+        if let Kind::Poll { signal, .. } = &self.kind
             && state.ready.is_empty()
             && std::mem::take(&mut state.signalled)
         {
             let mut bytes = [0; 16];
-            while let Err(error) = (&*read).read(&mut bytes)
+            while let Err(error) = (&signal.0).read(&mut bytes)
                 && error.kind() == IoErrorKind::Interrupted
             {}
         }
@@ -241,15 +273,20 @@ impl Dispatcher {
     fn next_turn(&self) -> Option<Turn> {
         let mut state = self.lock();
         loop {
-            if self.signal.is_none()
+            let alarm = match &self.kind {
+                Kind::Threads(alarm) => Some(alarm),
+                Kind::Poll { .. } => None,
+            };
+            if let Some(alarm) = alarm
                 && !state.running
                 && let Some(work) = state.ready.pop_front()
             {
                 state.running = true;
-                // Before the callback, which may take its time.
-                if state.driver.is_none() && std::mem::take(&mut state.waiting) {
+                // Once for all callbacks in a row, or many brief ones would hold up the network.
+                if state.driver.is_none() && state.waiting && !state.alarm_is_set {
+                    state.alarm_is_set = true;
                     drop(state);
-                    self.changed.notify_one();
+                    alarm.ring_after(BRIEF);
                 }
                 return Some(Turn::Run(work));
             }
@@ -258,13 +295,21 @@ impl Dispatcher {
             }
             if state.driver.is_none() {
                 state.driver = Some(thread::current().id());
+                // Under the lock: it must not silence what another thread says after it.
+                if std::mem::take(&mut state.alarm_is_set)
+                    && let Some(alarm) = alarm
+                {
+                    alarm.silence();
+                }
                 return Some(Turn::Drive);
             }
+            // A poll runtime has one thread, which never comes here.
+            let alarm = alarm?;
             state.waiting = true;
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            drop(state);
+            alarm.wait();
+            state = self.lock();
+            state.take_waiting();
         }
     }
 
@@ -272,7 +317,8 @@ impl Dispatcher {
     /// or for good.
     pub(crate) fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let has_callbacks = self.signal.is_none() && !state.running && !state.ready.is_empty();
+        let runs_here = matches!(self.kind, Kind::Threads(_));
+        let has_callbacks = runs_here && !state.running && !state.ready.is_empty();
         if state.closed || has_callbacks {
             return Poll::Ready(());
         }
@@ -286,7 +332,10 @@ impl Dispatcher {
         state.closed = true;
         let leave = state.leave.take();
         drop(state);
-        self.changed.notify_all();
+        match &self.kind {
+            Kind::Threads(alarm) => alarm.ring(),
+            Kind::Poll { changed, .. } => changed.notify_all(),
+        }
         if let Some(leave) = leave {
             leave.wake();
         }
@@ -300,9 +349,9 @@ impl Dispatcher {
     /// [`ErrorKind::WouldDeadlock`] inside a callback.
     pub(crate) fn poll(&self, timeout: Duration) -> Result<usize, Error> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::InvalidState, Stage::State, text));
-        if self.signal.is_none() {
+        let Kind::Poll { changed, .. } = &self.kind else {
             return refuse("this runtime runs callbacks by itself: there is nothing to poll");
-        }
+        };
         if in_callback() {
             let text = "a callback cannot poll for callbacks";
             return Err(Error::new(ErrorKind::WouldDeadlock, Stage::State, text));
@@ -311,8 +360,7 @@ impl Dispatcher {
         if std::mem::replace(&mut state.polling, true) {
             return refuse("another thread is polling this runtime");
         }
-        let (mut state, _) = self
-            .changed
+        let (mut state, _) = changed
             .wait_timeout_while(state, timeout, |state| state.ready.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         let mut count = 0;
@@ -329,4 +377,9 @@ impl Dispatcher {
         state.polling = false;
         Ok(count)
     }
+}
+
+fn no_descriptor(error: std::io::Error) -> Error {
+    let text = format!("could not make the runtime's descriptor: {error}");
+    Error::new(ErrorKind::NoResources, Stage::Library, text).with_os_error(error.raw_os_error())
 }

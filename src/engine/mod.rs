@@ -1,5 +1,7 @@
 //! The part that does: threads, sockets, TLS and the clock. It decides nothing.
 
+#[cfg(not(all(test, feature = "loom")))]
+mod alarm;
 mod blocking;
 mod budgets;
 pub(crate) mod clock;

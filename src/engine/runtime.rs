@@ -43,7 +43,10 @@ impl Runtime {
     /// [`ErrorKind::NoResources`] if the system gives no thread or no descriptor.
     pub fn new(dispatch: Dispatch) -> Result<Self, Error> {
         let (dispatcher, names) = match dispatch {
-            Dispatch::Thread => (Dispatcher::for_threads(), ["aliot-1", "aliot-2"].as_slice()),
+            Dispatch::Thread => (
+                Dispatcher::for_threads()?,
+                ["aliot-1", "aliot-2"].as_slice(),
+            ),
             Dispatch::Poll => (Dispatcher::for_poll()?, ["aliot-net"].as_slice()),
         };
         let dispatcher = Arc::new(dispatcher);
@@ -78,7 +81,7 @@ impl Runtime {
         let network = Builder::new_current_thread().build().unwrap();
         Self(Arc::new(Inner {
             handle: network.handle().clone(),
-            dispatcher: Arc::new(Dispatcher::for_threads()),
+            dispatcher: Arc::new(Dispatcher::for_threads().unwrap()),
             threads: Mutex::default(),
         }))
     }

@@ -1,13 +1,17 @@
 //! What threads meet at. `make loom` puts the model checker's in its place: see `tests_models.rs`.
 
 #[cfg(not(all(test, feature = "loom")))]
+pub(crate) use super::alarm::Alarm;
+#[cfg(not(all(test, feature = "loom")))]
 pub(crate) use std::{
     sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool},
     thread, thread_local,
 };
 
 #[cfg(all(test, feature = "loom"))]
-pub(crate) use self::modelled::{AtomicBool, Condvar, Mutex, MutexGuard, thread, thread_local};
+pub(crate) use self::modelled::{
+    Alarm, AtomicBool, Condvar, Mutex, MutexGuard, thread, thread_local,
+};
 
 /// loom's, with the parts of std's interface that it lacks. No time passes in a model: a wait ends
 /// because somebody ended it, or never, and loom reports that.
@@ -61,6 +65,40 @@ mod modelled {
 
         pub(crate) fn notify_all(&self) {
             self.0.notify_all();
+        }
+    }
+
+    /// Time may pass at once: loom tries what happens if the thread that waits is woken before it is
+    /// silenced, and after.
+    #[derive(Debug, Default)]
+    pub(crate) struct Alarm {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Alarm {
+        pub(crate) fn new() -> std::io::Result<Self> {
+            Ok(Self::default())
+        }
+
+        pub(crate) fn wait(&self) {
+            let mut rung = self.rung.lock().unwrap();
+            while !std::mem::take(&mut *rung) {
+                rung = self.changed.wait(rung).unwrap();
+            }
+        }
+
+        pub(crate) fn ring(&self) {
+            *self.rung.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+
+        pub(crate) fn ring_after(&self, _: Duration) {
+            self.ring();
+        }
+
+        pub(crate) fn silence(&self) {
+            *self.rung.lock().unwrap() = false;
         }
     }
 
