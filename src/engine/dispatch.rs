@@ -107,6 +107,8 @@ struct State {
     /// The thread that drives the network, and what makes it look whether it should leave.
     driver: Option<ThreadId>,
     leave: Option<Waker>,
+    /// Tasks that make way for a callback, to be woken when a thread drives again.
+    making_way: Vec<Waker>,
     /// When work last came.
     last_work: Option<Duration>,
     /// A thread runs callbacks.
@@ -323,7 +325,21 @@ impl Dispatcher {
             return Poll::Ready(());
         }
         state.leave = Some(cx.waker().clone());
+        let made_way = std::mem::take(&mut state.making_way);
+        drop(state);
+        made_way.into_iter().for_each(Waker::wake);
         Poll::Pending
+    }
+
+    /// Whether the thread that drives the network is about to leave it for callbacks. Then `task`,
+    /// which runs on it, had better return, and is woken when somebody drives again.
+    pub(crate) fn is_leaving(&self, task: &Waker) -> bool {
+        let mut state = self.lock();
+        let is_leaving = state.leave.is_none();
+        if is_leaving {
+            state.making_way.push(task.clone());
+        }
+        is_leaving
     }
 
     /// Ends the threads once nothing is ready.

@@ -126,6 +126,18 @@ impl Driver {
         let Some(mut wire) = hub.wire_or_wake(cx) else {
             return Poll::Pending;
         };
+        // What has come goes before everything else: the application may wait for it, and it may be
+        // what a timeout waits for.
+        if matches!(wire.connection, Connection::Open(_)) && !self.is_paused {
+            let now = clock::now();
+            match self.read(cx, &mut wire, now) {
+                Poll::Ready(Ok(())) if hub.dispatcher().is_leaving(cx.waker()) => {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => self.lose(Some(error), &mut wire, now),
+                _ => {}
+            }
+        }
         for _ in 0..ROUNDS {
             let now = clock::now();
             let action = {
@@ -376,7 +388,16 @@ impl Driver {
                 Some(ends) if self.is_paused => due.min(ends),
                 _ => due,
             };
-            let at = self.ring_at(due, core.last_aside.map(|at| now.saturating_sub(at)));
+            let leave_aside = core
+                .last_aside
+                .is_some_and(|at| now.saturating_sub(at) <= SPURIOUS);
+            // The next one's acknowledgement will be due then, which would have the driver woken.
+            let due = if leave_aside {
+                due.min(now + core.device.config().ack_timeout())
+            } else {
+                due
+            };
+            let at = self.ring_at(due, leave_aside);
             core.waker = Some(cx.waker().clone());
             core.rings_at = at;
             at
@@ -387,9 +408,9 @@ impl Driver {
     /// When the timer must ring for something that is due at `due`. It rings once for nothing where
     /// that is cheaper than setting it anew: if it is a matter of a moment, and if messages leave
     /// without the driver, each of which would move it.
-    fn ring_at(&self, due: Duration, since_aside: Option<Duration>) -> Duration {
+    fn ring_at(&self, due: Duration, leave_aside: bool) -> Duration {
         let early = due.saturating_sub(self.timer_at);
-        let keep = early <= SPURIOUS || since_aside.is_some_and(|since| since <= SPURIOUS);
+        let keep = early <= SPURIOUS || leave_aside;
         if self.timer.is_some() && due >= self.timer_at && keep {
             self.timer_at
         } else {

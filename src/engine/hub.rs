@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::budgets;
 use super::clock;
-use super::dispatch::{Work, in_callback};
+use super::dispatch::{Dispatcher, Work, in_callback};
 use super::mailbox::{Mailbox, MessageHandler, Shared};
 use super::runtime::Runtime;
 use super::sync::{Condvar, Mutex, MutexGuard};
@@ -227,9 +227,12 @@ impl Hub {
         );
     }
 
+    pub(crate) fn dispatcher(&self) -> &Dispatcher {
+        self.runtime.dispatcher()
+    }
+
     pub(crate) fn schedule(self: &Arc<Self>) {
-        self.runtime
-            .dispatcher()
+        self.dispatcher()
             .schedule(Arc::clone(self) as Arc<dyn Work>);
     }
 
@@ -297,7 +300,7 @@ impl Hub {
             self.schedule();
         } else if wait {
             let work = Arc::clone(self) as Arc<dyn Work>;
-            self.runtime.dispatcher().unschedule(&work);
+            self.dispatcher().unschedule(&work);
         }
     }
 
