@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::driver::Driver;
+use crate::engine::goal::Goal;
 use crate::engine::hub::Hub;
 use crate::engine::mailbox::{CompletionHandler, EventHandler, Handlers, MessageHandler};
 use crate::engine::runtime::Runtime;
@@ -211,14 +212,7 @@ impl Client {
     /// [`ErrorKind::Timeout`], whose cause is what the last attempt failed with, [`ErrorKind::InvalidState`] if stopped or stopping,
     /// [`ErrorKind::Cancelled`] if destroyed meanwhile, [`ErrorKind::WouldDeadlock`].
     pub fn wait_connected(&self, timeout: Duration) -> Result<(), Error> {
-        let waited = self.hub.wait(timeout, |device| match device.state() {
-            State::Connected => Ok(true),
-            State::Connecting | State::Waiting => Ok(false),
-            State::Stopped | State::Stopping => {
-                let text = "the client is stopped: start it first";
-                Err(Error::new(ErrorKind::InvalidState, Stage::State, text))
-            }
-        });
+        let waited = self.hub.wait(timeout, Goal::Connected);
         waited.map_err(|error| {
             let core = self.hub.lock();
             let cause = core.device.last_failure().cloned();
@@ -236,7 +230,7 @@ impl Client {
     /// [`ErrorKind::WouldDeadlock`].
     pub fn wait_flushed(&self, timeout: Duration) -> Result<(), Error> {
         let mark = self.hub.lock().device.mark();
-        self.hub.wait(timeout, |device| Ok(device.has_passed(mark)))
+        self.hub.wait(timeout, Goal::Flushed(mark))
     }
 
     /// Blocks until at least half of the outbox is free, for an application that publishes as fast
@@ -247,7 +241,7 @@ impl Client {
     /// [`ErrorKind::Timeout`], [`ErrorKind::Cancelled`] if destroyed meanwhile,
     /// [`ErrorKind::WouldDeadlock`].
     pub fn wait_room(&self, timeout: Duration) -> Result<(), Error> {
-        self.hub.wait(timeout, |device| Ok(device.has_room()))
+        self.hub.wait(timeout, Goal::Room)
     }
 
     /// Blocks until stopped.
@@ -257,8 +251,7 @@ impl Client {
     /// [`ErrorKind::Timeout`], [`ErrorKind::Cancelled`] if destroyed meanwhile,
     /// [`ErrorKind::WouldDeadlock`].
     pub fn wait_stopped(&self, timeout: Duration) -> Result<(), Error> {
-        self.hub
-            .wait(timeout, |device| Ok(device.state() == State::Stopped))
+        self.hub.wait(timeout, Goal::Stopped)
     }
 
     /// Queues a message, connected or not; topic and payload are copied. A QoS 1 message is held

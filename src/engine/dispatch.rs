@@ -297,10 +297,9 @@ impl Dispatcher {
             }
             if state.driver.is_none() {
                 state.driver = Some(thread::current().id());
-                // Under the lock: it must not silence what another thread says after it.
-                if std::mem::take(&mut state.alarm_is_set)
-                    && let Some(alarm) = alarm
-                {
+                let is_set = std::mem::take(&mut state.alarm_is_set);
+                drop(state);
+                if is_set && let Some(alarm) = alarm {
                     alarm.silence();
                 }
                 return Some(Turn::Drive);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::budgets;
 use super::clock;
 use super::dispatch::{Dispatcher, Work, in_callback};
+use super::goal::{Goal, Waiting};
 use super::mailbox::{Mailbox, MessageHandler, Shared};
 use super::runtime::Runtime;
 use super::sync::{Condvar, Mutex, MutexGuard};
@@ -41,7 +42,7 @@ pub(crate) struct Core {
     budget: budgets::Shared,
     destroyed: bool,
     crashed: bool,
-    waiters: usize,
+    waiting: Waiting,
 }
 
 impl Core {
@@ -113,7 +114,7 @@ impl Hub {
                 last_aside: None,
                 destroyed: false,
                 crashed: false,
-                waiters: 0,
+                waiting: Waiting::default(),
             }),
             wire: Mutex::default(),
             changed: Condvar::new(),
@@ -193,16 +194,17 @@ impl Hub {
     }
 
     /// Lets go of the device. What it has for the application goes to the mailbox, under the lock so
-    /// that the order is the device's; whoever waits is told after it.
-    pub(crate) fn release(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
+    /// that the order is the device's; who has waited for this is told after it.
+    pub(crate) fn release(self: &Arc<Self>, mut guard: MutexGuard<'_, Core>) {
+        let core = &mut *guard;
         let outputs = core.device.outputs();
         let schedule = !outputs.is_empty() && self.mailbox.push(outputs);
-        let has_waiters = core.waiters > 0;
-        drop(core);
+        let tell = core.waiting.take_reached(&core.device);
+        drop(guard);
         if schedule {
             self.schedule();
         }
-        if has_waiters {
+        if tell {
             self.changed.notify_all();
         }
     }
@@ -250,12 +252,8 @@ impl Hub {
         result
     }
 
-    /// Waits until `done` says so.
-    pub(crate) fn wait(
-        &self,
-        timeout: Duration,
-        done: impl Fn(&Device<Shared<MessageHandler>>) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
+    /// Waits until `goal` is reached.
+    pub(crate) fn wait(&self, timeout: Duration, goal: Goal) -> Result<(), Error> {
         if in_callback() {
             let text = "this call blocks and would wait for the callback it was made from";
             return Err(Error::new(ErrorKind::WouldDeadlock, Stage::State, text));
@@ -264,7 +262,7 @@ impl Hub {
         let mut core = self.lock();
         loop {
             core.check()?;
-            if done(&core.device)? {
+            if goal.is_reached(&core.device)? {
                 return Ok(());
             }
             let left = deadline.saturating_sub(clock::now());
@@ -272,13 +270,13 @@ impl Hub {
                 let text = format!("not within {} ms", timeout.as_millis());
                 return Err(Error::new(ErrorKind::Timeout, Stage::Session, text));
             }
-            core.waiters += 1;
+            core.waiting.add(goal);
             core = self
                 .changed
                 .wait_timeout(core, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
-            core.waiters -= 1;
+            core.waiting.remove();
         }
     }
 

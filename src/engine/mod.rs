@@ -9,6 +9,7 @@ pub(crate) mod dial;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
 pub(crate) mod expiry;
+pub(crate) mod goal;
 pub(crate) mod hub;
 pub(crate) mod link;
 pub(crate) mod mailbox;

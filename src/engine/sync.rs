@@ -72,7 +72,7 @@ mod modelled {
     /// silenced, and after.
     #[derive(Debug, Default)]
     pub(crate) struct Alarm {
-        rung: Mutex<bool>,
+        rung: Mutex<(bool, bool)>,
         changed: Condvar,
     }
 
@@ -83,22 +83,23 @@ mod modelled {
 
         pub(crate) fn wait(&self) {
             let mut rung = self.rung.lock().unwrap();
-            while !std::mem::take(&mut *rung) {
+            while std::mem::take(&mut *rung) == (false, false) {
                 rung = self.changed.wait(rung).unwrap();
             }
         }
 
         pub(crate) fn ring(&self) {
-            *self.rung.lock().unwrap() = true;
+            self.rung.lock().unwrap().0 = true;
             self.changed.notify_one();
         }
 
         pub(crate) fn ring_after(&self, _: Duration) {
-            self.ring();
+            self.rung.lock().unwrap().1 = true;
+            self.changed.notify_one();
         }
 
         pub(crate) fn silence(&self) {
-            *self.rung.lock().unwrap() = false;
+            self.rung.lock().unwrap().1 = false;
         }
     }
 

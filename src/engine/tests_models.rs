@@ -13,6 +13,7 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use super::driver::Driver;
+use super::goal::Goal;
 use super::hub::Hub;
 use super::mailbox::{CompletionHandler, Handlers};
 use super::runtime::Runtime;
@@ -192,9 +193,11 @@ fn two_threads_may_destroy_a_client_and_complete_its_messages_once() {
 fn a_thread_that_waits_hears_of_the_end() {
     model(|| {
         let (hub, _runtime, _) = client();
+        publish(&hub);
+        let mark = hub.lock().device.mark();
         let other = Arc::clone(&hub);
         let other = thread::spawn(move || other.destroy());
-        assert!(hub.wait(LONG, |_| Ok(false)).is_err());
+        assert!(hub.wait(LONG, Goal::Flushed(mark)).is_err());
         other.join().unwrap();
     });
 }
