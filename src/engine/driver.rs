@@ -50,7 +50,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// nothing.
 const SPURIOUS: Duration = Duration::from_secs(1);
 
-/// Packets whose place is kept from one read to the next.
+/// Packets whose place a thread keeps from one read to the next.
 const KEPT: usize = 64;
 
 /// Rounds of writing and reading before it is another one's turn.
@@ -58,6 +58,8 @@ const ROUNDS: usize = 16;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
+    /// Those of one read.
+    static PACKETS: RefCell<VecDeque<Packet>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// See the module.
@@ -66,7 +68,6 @@ pub(crate) struct Driver {
     inbound: BytesMut,
     /// The messages of late were large.
     reads_large: bool,
-    packets: VecDeque<Packet>,
     /// Reading pauses, and when that ends. The time stays until callbacks have caught up.
     is_paused: bool,
     pause_ends: Option<Duration>,
@@ -113,7 +114,6 @@ impl Driver {
             hub,
             inbound: BytesMut::new(),
             reads_large: false,
-            packets: VecDeque::new(),
             is_paused: false,
             pause_ends: None,
             timer: None,
@@ -322,8 +322,19 @@ impl Driver {
     }
 
     fn handle_inbound(&mut self, now: Duration) {
+        PACKETS.with_borrow_mut(|packets| {
+            // After a panic, there may be some left that were another client's.
+            packets.clear();
+            self.handle_packets(packets, now);
+            if packets.capacity() > KEPT {
+                *packets = VecDeque::new();
+            }
+        });
+    }
+
+    fn handle_packets(&mut self, packets: &mut VecDeque<Packet>, now: Duration) {
         let before = self.inbound.len();
-        let split = self.split();
+        let split = self.split(packets);
         let received = before - self.inbound.len();
         if self.inbound.is_empty() {
             // The messages cut from it hold the memory as long as they need it.
@@ -331,13 +342,10 @@ impl Driver {
         }
         let mut core = self.hub.lock();
         core.device.count_received(received);
-        if self.packets.is_empty() {
+        if packets.is_empty() {
             core.device.handle_received(now);
         } else {
-            core.device.handle_packets(self.packets.drain(..), now);
-            if self.packets.capacity() > KEPT {
-                self.packets = VecDeque::new();
-            }
+            core.device.handle_packets(packets.drain(..), now);
         }
         if let Err(malformed) = split {
             core.device.fail_protocol(malformed.to_string());
@@ -345,14 +353,14 @@ impl Driver {
         self.hub.release(core);
     }
 
-    fn split(&mut self) -> Result<(), Malformed> {
+    fn split(&mut self, packets: &mut VecDeque<Packet>) -> Result<(), Malformed> {
         let max_len = self.hub.max_packet_len();
         while let Some((frame, header_len)) = codec::split(&mut self.inbound, max_len)? {
             let packet = codec::decode(frame, header_len)?;
             if trace::is_on() {
                 trace::received(&packet);
             }
-            self.packets.push_back(packet);
+            packets.push_back(packet);
         }
         Ok(())
     }
@@ -361,7 +369,6 @@ impl Driver {
     fn lose(&mut self, error: Option<Error>, wire: &mut Wire, now: Duration) {
         let chunk = wire.reset();
         self.inbound = BytesMut::new();
-        self.packets = VecDeque::new();
         let entropy = clock::entropy();
         let mut core = self.hub.lock();
         let budget = core.budget();
@@ -400,6 +407,7 @@ impl Driver {
             let at = self.ring_at(due, leave_aside);
             core.waker = Some(cx.waker().clone());
             core.rings_at = at;
+            core.device.rest();
             at
         };
         self.arm(at, cx)

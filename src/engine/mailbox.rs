@@ -13,6 +13,7 @@ use crate::proto::device::Output;
 use crate::proto::event::{Completion, Event};
 use crate::proto::inbox::Inbox;
 use crate::proto::qos::Qos;
+use crate::proto::queue::give_back;
 
 /// A received message, on loan to a callback.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +49,6 @@ const MAX_ACKS: usize = 64;
 
 /// How long they may wait for each other.
 const PATIENCE: Duration = Duration::from_millis(5);
-
-/// Outputs whose place is kept while there are none.
-const KEPT: usize = 64;
 
 /// The handlers that are not bound to a subscription.
 #[derive(Clone, Default)]
@@ -89,7 +87,6 @@ struct State {
 #[derive(Default)]
 pub(crate) struct Delivered {
     pub(crate) callbacks: usize,
-    pub(crate) events: usize,
     pub(crate) completions: usize,
     pub(crate) bytes: usize,
     /// Connection and packet id of each QoS 1 message.
@@ -166,10 +163,8 @@ impl Mailbox {
         drop(handlers);
         let mut state = lock(&self.state);
         batch.append(&mut state.queue);
-        // Events are rare: most clients are idle after one, and ten thousand hold nothing for it.
-        if batch.is_empty() && (batch.capacity() > KEPT || delivered.events > 0) {
-            batch = VecDeque::new();
-        }
+        // Most clients are idle now, and ten thousand hold nothing for it.
+        give_back(&mut batch);
         state.queue = batch;
         if self.is_ended() {
             return (delivered, self.finish(state));
@@ -263,7 +258,6 @@ fn deliver_one(
     delivered.callbacks += 1;
     match output {
         Output::Event(event) => {
-            delivered.events += 1;
             log(&event);
             if let Some(handler) = &to.event {
                 run_callback(|| lock(handler)(&event));

@@ -30,6 +30,7 @@ use super::inbox::Inbox;
 use super::keepalive::{KeepAlive, Silence, Verdict};
 use super::outbox::{Chunk, Fallout, Outbox};
 use super::qos::Qos;
+use super::queue::give_back;
 use super::routes::{Handlers, Routes};
 use super::session::{Phase, Session};
 use crate::{Error, ErrorKind, Stage};
@@ -339,6 +340,13 @@ impl<H: Clone> Device<H> {
             }),
         ];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// Gives back the memory of what is empty: there is nothing to do for now, and ten thousand idle
+    /// devices should hold nothing.
+    pub fn rest(&mut self) {
+        self.outbox.rest();
+        give_back(&mut self.outputs);
     }
 
     /// Does what is due at `now`.

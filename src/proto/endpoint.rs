@@ -1,7 +1,7 @@
 //! Where the platform is: host, port, the name to verify, TLS or dangerous plaintext.
 
 use core::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::proto::text::shown;
@@ -17,6 +17,10 @@ const INSTANCE_DOMAIN: &str = ".mqtt.iothub.aliyuncs.com";
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What most endpoints have, held once for all.
+static DEFAULT_TLS: LazyLock<Arc<TlsOptions>> = LazyLock::new(Arc::default);
+static DEFAULT_WAY: LazyLock<Arc<Way>> = LazyLock::new(Arc::default);
 /// Longest host name and longest label of one. Source: RFC 1035, 2.3.4.
 const HOST_LEN: usize = 253;
 const LABEL_LEN: usize = 63;
@@ -117,8 +121,8 @@ impl Endpoint {
             server_name: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             plaintext: false,
-            tls: Arc::default(),
-            way: Arc::default(),
+            tls: Arc::clone(&DEFAULT_TLS),
+            way: Arc::clone(&DEFAULT_WAY),
             poison: None,
         }))
     }

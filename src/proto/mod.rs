@@ -27,6 +27,7 @@ pub(crate) mod outbox;
 pub(crate) mod profile;
 pub(crate) mod proxy;
 pub(crate) mod qos;
+pub(crate) mod queue;
 pub(crate) mod registration;
 mod ring;
 pub(crate) mod routes;

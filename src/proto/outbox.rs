@@ -18,6 +18,7 @@ use super::config::{Config, OutboxPolicy};
 use super::direct::Direct;
 use super::event::{Completion, Token};
 use super::qos::Qos;
+use super::queue::give_back;
 use super::ring::Ring;
 use super::shaper::Shaper;
 use super::topic::TopicFilter;
@@ -327,6 +328,13 @@ impl Outbox {
         self.reserve(1, op.charge())?;
         self.filters.push_back(op);
         Ok(token)
+    }
+
+    /// Gives back the memory of what is empty.
+    pub fn rest(&mut self) {
+        give_back(&mut self.queue);
+        give_back(&mut self.filters);
+        self.ring.rest();
     }
 
     fn token(&mut self) -> Token {

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use super::queue::give_back;
+
 /// Ids there are. Source: MQTT 3.1.1, section 2.3.1: 0 is not an id.
 const IDS: u32 = 65_535;
 
@@ -85,6 +87,11 @@ impl<T> Ring<T> {
     /// The unacknowledged operations, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().flatten()
+    }
+
+    /// Gives back the memory if it is empty.
+    pub fn rest(&mut self) {
+        give_back(&mut self.slots);
     }
 
     /// Takes everything out, oldest first, and never gives these ids again before the circle has

@@ -1,7 +1,5 @@
 //! Which handlers a message goes to, and what to subscribe again after a connection.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
 
 use crate::proto::text::is_plain_topic;
@@ -61,7 +59,7 @@ impl<H> Handlers<H> {
 #[derive(Clone, Debug)]
 pub struct Routes<H: Clone> {
     /// Ordered by the age of the route, which is also its name in the other two.
-    routes: BTreeMap<u64, (TopicFilter, Route<H>)>,
+    routes: Vec<(u64, TopicFilter, Route<H>)>,
     by_filter: FxHashMap<String, u64>,
     wildcards: Trie,
     next_age: u64,
@@ -79,7 +77,7 @@ impl<H: Clone> Routes<H> {
     /// No routes.
     pub fn new() -> Self {
         Self {
-            routes: BTreeMap::new(),
+            routes: Vec::new(),
             by_filter: FxHashMap::default(),
             wildcards: Trie::new(),
             next_age: 0,
@@ -101,8 +99,7 @@ impl<H: Clone> Routes<H> {
     /// A filter that is there already keeps its place; its QoS and handler are
     /// replaced, and the handler replaced is returned.
     pub fn insert(&mut self, filter: TopicFilter, qos: Qos, handler: H) -> Option<H> {
-        let known = self.by_filter.get(filter.as_str());
-        if let Some((_, route)) = known.and_then(|age| self.routes.get_mut(age)) {
+        if let Some(route) = self.get_mut(filter.as_str()) {
             route.qos = qos;
             route.state = RouteState::Wanted;
             return Some(std::mem::replace(&mut route.handler, handler));
@@ -118,14 +115,17 @@ impl<H: Clone> Routes<H> {
             state: RouteState::Wanted,
             handler,
         };
-        self.routes.insert(age, (filter, route));
+        self.routes.push((age, filter, route));
         None
     }
 
     /// Removes the route of `filter` and returns its handler.
     pub fn remove(&mut self, filter: &str) -> Option<H> {
         let age = self.by_filter.remove(filter)?;
-        let (filter, route) = self.routes.remove(&age)?;
+        let (_, filter, route) = self.routes.remove(self.index(age)?);
+        if self.routes.is_empty() {
+            self.routes = Vec::new();
+        }
         if !filter.is_literal() {
             self.wildcards.remove(filter.as_str());
         }
@@ -134,8 +134,21 @@ impl<H: Clone> Routes<H> {
 
     /// The route of exactly this filter.
     pub fn get(&self, filter: &str) -> Option<&Route<H>> {
-        let age = self.by_filter.get(filter)?;
-        self.routes.get(age).map(|(_, route)| route)
+        self.by_age(*self.by_filter.get(filter)?)
+    }
+
+    fn get_mut(&mut self, filter: &str) -> Option<&mut Route<H>> {
+        let index = self.index(*self.by_filter.get(filter)?)?;
+        self.routes.get_mut(index).map(|(_, _, route)| route)
+    }
+
+    fn by_age(&self, age: u64) -> Option<&Route<H>> {
+        let (_, _, route) = self.routes.get(self.index(age)?)?;
+        Some(route)
+    }
+
+    fn index(&self, age: u64) -> Option<usize> {
+        self.routes.binary_search_by_key(&age, |route| route.0).ok()
     }
 
     /// The handlers of all routes that match `topic`, oldest route first.
@@ -164,27 +177,24 @@ impl<H: Clone> Routes<H> {
     }
 
     fn handler(&self, age: u64) -> Option<H> {
-        self.routes
-            .get(&age)
-            .map(|(_, route)| route.handler.clone())
+        self.by_age(age).map(|route| route.handler.clone())
     }
 
     /// All routes, oldest first: the order in which to subscribe again.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicFilter, &Route<H>)> {
-        self.routes.values().map(|(filter, route)| (filter, route))
+        self.routes.iter().map(|(_, filter, route)| (filter, route))
     }
 
     /// Records what the platform knows of `filter`.
     pub fn set_state(&mut self, filter: &str, state: RouteState) {
-        let age = self.by_filter.get(filter);
-        if let Some((_, route)) = age.and_then(|age| self.routes.get_mut(age)) {
+        if let Some(route) = self.get_mut(filter) {
             route.state = state;
         }
     }
 
     /// The platform's session is gone, and what it granted with it.
     pub fn forget_granted(&mut self) {
-        for (_, route) in self.routes.values_mut() {
+        for (_, _, route) in &mut self.routes {
             if route.state == RouteState::Granted {
                 route.state = RouteState::Wanted;
             }
@@ -194,7 +204,7 @@ impl<H: Clone> Routes<H> {
     /// Removes every route and returns the handlers, oldest first.
     pub fn drain(&mut self) -> impl Iterator<Item = H> + use<H> {
         let routes = std::mem::take(self).routes;
-        routes.into_values().map(|(_, route)| route.handler)
+        routes.into_iter().map(|(_, _, route)| route.handler)
     }
 }
 
