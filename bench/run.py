@@ -418,7 +418,7 @@ def idle():
             row(NAMES[peer], "failed", *[""] * 6)
             continue
         # The one who watches wakes up once, at the end.
-        woken = [max(0, (one["idle_wakes_per_s"] * seconds - 1)) * 60 / seconds for one in (plain, tls)]
+        woken = [max(0, round(one["idle_wakes_per_s"] * seconds) - 1) * 60 / seconds for one in (plain, tls)]
         ours = peer == "aliot"
         memory = [one["rss_kb"] / 1024 for one in (plain, tls)]
         answers = [verdict("idle RSS, plain", memory[0], 2.8, True),
