@@ -13,9 +13,43 @@ use super::roots;
 use super::testing::{
     Ca, TempFile, answer_with, connect, echo, listen, named, run, target, trusting,
 };
-use super::tls::{Configs, Material, Settings, check_pem, settings};
+use super::tls::{Configs, Material, Settings, check_pem, cipher_suites, settings};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::proto::trust::{TlsVersions, Trust};
+
+#[test]
+fn the_quickest_suites_are_offered_first_and_none_is_left_out() {
+    let all = rustls::crypto::ring::default_provider().cipher_suites;
+    for (has_aes, first, second) in [
+        (true, "AES_128", "CHACHA20"),
+        (false, "CHACHA20", "AES_128"),
+    ] {
+        let offered = cipher_suites(has_aes);
+        assert!(all.iter().all(|suite| offered.contains(suite)));
+        assert_eq!(offered.len(), all.len());
+        let names: Vec<_> = offered
+            .iter()
+            .map(|suite| format!("{:?}", suite.suite()))
+            .collect();
+        let (newer, older) = names.split_at(3);
+        assert!(
+            newer.iter().all(|name| name.starts_with("TLS13")),
+            "{names:?}"
+        );
+        assert!(
+            newer[0].contains(first) && newer[1].contains(second),
+            "{names:?}"
+        );
+        assert!(
+            older[0].contains(first) && older[1].contains(first),
+            "{names:?}"
+        );
+        assert!(
+            older[2].contains(second) && older[3].contains(second),
+            "{names:?}"
+        );
+    }
+}
 
 const NAME: &str = "pk.iot-as-mqtt.cn-shanghai.aliyuncs.com";
 
