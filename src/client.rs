@@ -103,7 +103,7 @@ impl Client {
             Ok(mailbox.change_handlers(change))
         })?;
         if schedule {
-            self.hub.schedule();
+            self.hub.schedule(false);
         }
         Ok(())
     }

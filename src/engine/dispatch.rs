@@ -181,8 +181,9 @@ impl Dispatcher {
         }
     }
 
-    /// `work` has callbacks to run. Called once until it has run.
-    pub(crate) fn schedule(&self, work: Arc<dyn Work>) {
+    /// `work` has callbacks to run; `is_little` if they take less time than waking a thread. Called once
+    /// until it has run.
+    pub(crate) fn schedule(&self, work: Arc<dyn Work>, is_little: bool) {
         let mut state = self.lock();
         state.ready.push_back(work);
         let alarm = match &self.kind {
@@ -205,7 +206,7 @@ impl Dispatcher {
         let last = state.last_work.replace(now);
         let is_alone = last.is_none_or(|last| now.saturating_sub(last) >= ALONE);
         let is_driver = state.driver == Some(thread::current().id());
-        if is_driver && (is_alone || !state.waiting) {
+        if is_driver && (is_alone || is_little || !state.waiting) {
             let leave = state.leave.take();
             drop(state);
             if let Some(leave) = leave {

@@ -14,13 +14,17 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 use super::wire::Wire;
 use crate::log::{Level, log};
 use crate::proto::config::Config;
-use crate::proto::device::Device;
+use crate::proto::device::{Device, Output};
 use crate::proto::event::{Event, EventKind, State};
 use crate::{Error, ErrorKind, Stage};
 
 /// A message is alone when nothing was to be sent for so long before it. In a burst, the driver is
 /// awake by then and writes many at once.
 const ALONE: Duration = Duration::from_micros(50);
+
+/// So many messages and completions are delivered sooner than another thread wakes up. Events are
+/// left to that one, because whoever waits for the connection goes on at the same time.
+const LITTLE: usize = 128;
 
 /// Bytes that may wait for callbacks when reading goes on after a pause.
 const CAUGHT_UP: usize = 64 * 1024;
@@ -198,11 +202,13 @@ impl Hub {
     pub(crate) fn release(self: &Arc<Self>, mut guard: MutexGuard<'_, Core>) {
         let core = &mut *guard;
         let outputs = core.device.outputs();
+        let is_little =
+            outputs.len() <= LITTLE && !matches!(outputs.front(), Some(Output::Event(_)));
         let schedule = !outputs.is_empty() && self.mailbox.push(outputs);
         let tell = core.waiting.take_reached(&core.device);
         drop(guard);
         if schedule {
-            self.schedule();
+            self.schedule(is_little);
         }
         if tell {
             self.changed.notify_all();
@@ -233,9 +239,9 @@ impl Hub {
         self.runtime.dispatcher()
     }
 
-    pub(crate) fn schedule(self: &Arc<Self>) {
+    pub(crate) fn schedule(self: &Arc<Self>, is_little: bool) {
         self.dispatcher()
-            .schedule(Arc::clone(self) as Arc<dyn Work>);
+            .schedule(Arc::clone(self) as Arc<dyn Work>, is_little);
     }
 
     /// Runs one call of the application on the device, and wakes the driver if it sleeps.
@@ -295,7 +301,7 @@ impl Hub {
         }
         let wait = !in_callback();
         if self.mailbox.end(wait) {
-            self.schedule();
+            self.schedule(false);
         } else if wait {
             let work = Arc::clone(self) as Arc<dyn Work>;
             self.dispatcher().unschedule(&work);
@@ -339,7 +345,7 @@ impl Work for Hub {
             }
         }
         if again {
-            self.schedule();
+            self.schedule(false);
         }
         delivered.callbacks
     }

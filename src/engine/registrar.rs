@@ -83,7 +83,7 @@ pub(crate) fn begin_with_handler(
     let callback_side = runtime.clone();
     drop(begin(registration, runtime, timeout, move |outcome| {
         let ending = Ending(Mutex::new(Some((handler, outcome))));
-        callback_side.dispatcher().schedule(Arc::new(ending));
+        callback_side.dispatcher().schedule(Arc::new(ending), false);
     }));
 }
 

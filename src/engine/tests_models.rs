@@ -103,7 +103,7 @@ fn client() -> (Arc<Hub>, Runtime, Arc<Seen>) {
         handlers.completion = Some(Arc::new(Mutex::new(on_completion)));
         Handlers::default()
     });
-    hub.schedule();
+    hub.schedule(false);
     (hub, runtime, seen)
 }
 
