@@ -128,8 +128,8 @@ impl Driver {
         };
         // What has come goes before everything else: the application may wait for it, and it may be
         // what a timeout waits for.
-        if matches!(wire.connection, Connection::Open(_)) && !self.is_paused {
-            let now = clock::now();
+        let now = clock::now();
+        if matches!(wire.connection, Connection::Open(_)) && !self.pauses(now) {
             match self.read(cx, &mut wire, now) {
                 Poll::Ready(Ok(())) if hub.dispatcher().is_leaving(cx.waker()) => {
                     return Poll::Pending;
