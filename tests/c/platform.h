@@ -75,10 +75,9 @@ static inline aliot_client *platform_client(void)
     return client_of(platform_config());
 }
 
-/* Gives the simulator one command, which must succeed. */
-static inline void control(const char *command)
+/* Gives the simulator one command; whether it succeeded. */
+static inline bool try_control(const char *command, char answer[256])
 {
-    char answer[256];
     size_t length = 0;
     struct sockaddr_in address = {0};
     int control = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -90,15 +89,22 @@ static inline void control(const char *command)
     CHECK(write(control, command, strlen(command)) == (ssize_t)strlen(command));
     CHECK(write(control, "\n", 1) == 1);
     while (length == 0 || answer[length - 1] != '\n') {
-        ssize_t got = read(control, answer + length, sizeof answer - length);
+        ssize_t got = read(control, answer + length, 255 - length);
         CHECK(got > 0);
         length += (size_t)got;
     }
-    if (strncmp(answer, "ok", 2) != 0) {
-        fprintf(stderr, "%s: %.*s", command, (int)length, answer);
+    answer[length] = '\0';
+    close(control);
+    return strncmp(answer, "ok", 2) == 0;
+}
+
+static inline void control(const char *command)
+{
+    char answer[256];
+    if (!try_control(command, answer)) {
+        fprintf(stderr, "%s: %s", command, answer);
         CHECK(!"the simulator did it");
     }
-    close(control);
 }
 
 #endif

@@ -96,7 +96,10 @@ pub(crate) fn run(way: &str, mut command: Command, transport: &str) -> Output {
         ..Options::default()
     })
     .unwrap();
-    for device in ["device", "other"] {
+    let known = [
+        "device", "other", "stress0", "stress1", "stress2", "stress3",
+    ];
+    for device in known {
         sim.add_device("a1test", device, "canary-device-secret");
     }
     let port = |address: Option<std::net::SocketAddr>| address.unwrap().port().to_string();
