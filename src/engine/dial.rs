@@ -302,9 +302,12 @@ async fn connect(address: SocketAddr, target: &Target) -> io::Result<TcpStream> 
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    tune(&SockRef::from(&socket), target.user_timeout);
+    tune(&SockRef::from(&socket));
     bind(&socket, &target.way)?;
-    socket.connect(address).await
+    let stream = socket.connect(address).await?;
+    // Not before: it would count against the SYN too, which has a deadline of its own.
+    set_user_timeout(&SockRef::from(&stream), target.user_timeout);
+    Ok(stream)
 }
 
 fn bind(socket: &TcpSocket, way: &Way) -> io::Result<()> {
@@ -348,20 +351,23 @@ fn bind_to_interface(_: &TcpSocket, _: &str) -> io::Result<()> {
 const UNSENT: u32 = 64 * 1024;
 
 /// Sets what the connection is better with. Failures are ignored: it works without.
-fn tune(socket: &SockRef<'_>, user_timeout: Option<Duration>) {
+fn tune(socket: &SockRef<'_>) {
     // Otherwise a small message waits 40 ms for the acknowledgement of the one before.
     let _ = socket.set_tcp_nodelay(true);
+    // What waits in the kernel can neither be reordered nor held back.
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    {
-        if user_timeout.is_some() {
-            let _ = socket.set_tcp_user_timeout(user_timeout);
-        }
-        // What waits in the kernel can neither be reordered nor held back.
-        let _ = socket.set_tcp_notsent_lowat(UNSENT);
-    }
-    #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    let _ = user_timeout;
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
 }
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn set_user_timeout(socket: &SockRef<'_>, timeout: Option<Duration>) {
+    if timeout.is_some() {
+        let _ = socket.set_tcp_user_timeout(timeout);
+    }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn set_user_timeout(_: &SockRef<'_>, _: Option<Duration>) {}
 
 fn unreachable_error(host: &str, failures: &[(SocketAddr, io::Error)]) -> Error {
     let timed_out = |error: &io::Error| {

@@ -145,6 +145,22 @@ fn an_address_that_does_not_answer_is_given_up_before_the_deadline_of_the_caller
     });
 }
 
+/// The system looks at that time when it sends the SYN again, after a second.
+#[test]
+fn how_long_a_peer_may_be_silent_does_not_shorten_the_connect() {
+    run(async {
+        let (hole, _keep) = black_hole().await;
+        let target = Target {
+            connect_timeout: Duration::from_secs(3),
+            user_timeout: Some(Duration::from_millis(100)),
+            ..plain(hole)
+        };
+        let error = connect(&target).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectTimeout, "{error}");
+        assert_eq!(error.os_error(), None, "{error}");
+    });
+}
+
 #[test]
 fn a_failure_lists_every_address_with_its_reason() {
     run(async {
