@@ -1,6 +1,5 @@
 //! Client certificates: every kind and form of key, and what is wrong with one.
 
-use std::fs;
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -22,12 +21,8 @@ fn device(by: &Issuer, key: &KeyPair) -> (String, Vec<Secret>) {
     let certificate = params.signed_by(key, by).unwrap().pem();
     let pkcs8 = key.serialize_pem();
     let mut keys = vec![Secret::new(pkcs8.clone())];
-    let path = std::env::temp_dir().join(format!("aliot-{}-key.pem", std::process::id()));
-    fs::write(&path, &pkcs8).unwrap();
-    let path_text = path.to_str().unwrap();
     // PKCS#1 for RSA, SEC1 for elliptic curves.
-    keys.extend(openssl(&["pkey", "-in", path_text, "-traditional"]).map(Secret::new));
-    let _ = fs::remove_file(&path);
+    keys.extend(openssl(&["pkey", "-traditional"], &pkcs8).map(Secret::new));
     (certificate, keys)
 }
 

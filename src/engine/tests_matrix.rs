@@ -1,6 +1,7 @@
 //! The certificates of the world, made for the test: each with its exact result.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rcgen::{
@@ -82,21 +83,35 @@ async fn notices(target: &Target) -> (Result<(), Error>, Vec<Notice>) {
     (link.map(drop), notices.0)
 }
 
-pub(super) fn openssl(arguments: &[&str]) -> Option<String> {
-    let output = match Command::new("openssl").args(arguments).output() {
-        Ok(output) => output,
+/// What openssl makes of `input`. Nothing goes through a file: tests run at the same time.
+pub(super) fn openssl(arguments: &[&str], input: &str) -> Option<String> {
+    let mut command = Command::new("openssl");
+    command.args(arguments).stdin(Stdio::piped());
+    let mut process = match command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+    {
+        Ok(process) => process,
         Err(error) => {
             eprintln!("SKIPPED: openssl cannot be run ({error}): no RSA keys");
             return None;
         }
     };
+    let mut pipe = process.stdin.take().unwrap();
+    pipe.write_all(input.as_bytes()).unwrap();
+    drop(pipe);
+    let output = process.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
 pub(super) fn rsa(bits: &str) -> Option<KeyPair> {
     let size = format!("rsa_keygen_bits:{bits}");
-    let pem = openssl(&["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", &size])?;
+    let pem = openssl(
+        &["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", &size],
+        "",
+    )?;
     Some(KeyPair::from_pem(&pem).unwrap())
 }
 
