@@ -23,6 +23,7 @@ pub(crate) mod sync;
 pub(crate) mod tls;
 mod tls_error;
 mod trace;
+mod verifier;
 #[cfg(feature = "websocket")]
 mod websocket;
 pub(crate) mod wire;

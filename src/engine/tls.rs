@@ -6,26 +6,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, KeyProvider};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{PrivateKeyDer, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, InconsistentKeys,
-    OtherError, RootCertStore, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion,
+    CipherSuite, ClientConfig, InconsistentKeys, RootCertStore, SupportedCipherSuite,
+    SupportedProtocolVersion,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::expiry::Anchor;
 use super::pem::{private_key, read_file, read_secret_file, root_store, shown_path, unusable};
+use super::verifier::Verifier;
 use super::{clock, roots};
 use crate::error::Error;
-use crate::proto::certificate::Certificate;
 use crate::proto::trust::{ClientCertificate, TlsOptions, TlsVersions, Trust};
 
 /// TLS sessions remembered for each configuration, shared by all clients that use it.
@@ -259,15 +258,11 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
     let builder = ClientConfig::builder_with_details(provider, Arc::new(DeviceClock))
         .with_protocol_versions(versions)
         .map_err(|error| unusable(format!("TLS 1.2 and 1.3 are not available: {error}")))?;
-    let builder = if material.pins.is_empty() {
-        builder.with_webpki_verifier(verifier)
-    } else {
-        // Adds to the verification and takes nothing away.
-        let (inner, pins) = (verifier, material.pins.to_vec());
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned { inner, pins }))
-    };
+    // Adds to the verification and takes nothing away.
+    let verifier = Verifier::new(verifier, material.pins.to_vec());
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match &material.client {
         None => builder.with_no_client_auth(),
         // No code for signing either.
@@ -334,78 +329,5 @@ impl TimeProvider for DeviceClock {
     fn current_time(&self) -> Option<UnixTime> {
         let time = clock::wall_clock().duration_since(UNIX_EPOCH).ok()?;
         Some(UnixTime::since_unix_epoch(time))
-    }
-}
-
-/// Verifies as usual, and then looks whether the key is one that was pinned.
-#[derive(Debug)]
-struct Pinned {
-    inner: Arc<WebPkiServerVerifier>,
-    pins: Vec<[u8; 32]>,
-}
-
-/// The server's key is none of those that were pinned.
-#[derive(Clone, Debug)]
-pub(super) struct NotPinned(String);
-
-impl std::fmt::Display for NotPinned {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "the server's key is not one that was pinned: its SHA-256 is {}",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for NotPinned {}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.inner.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        )?;
-        let key = Certificate::parse(end_entity)
-            .ok_or(CertificateError::BadEncoding)?
-            .public_key;
-        let found: [u8; 32] = Sha256::digest(key).into();
-        if self.pins.contains(&found) {
-            return Ok(verified);
-        }
-        let error = NotPinned(hex::encode(found));
-        Err(CertificateError::Other(OtherError(Arc::new(error))).into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }

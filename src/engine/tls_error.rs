@@ -8,7 +8,7 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError, Pee
 
 use super::clock;
 use super::pem::shown_path;
-use super::tls::NotPinned;
+use super::verifier::Finding;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::proto::trust::{TlsOptions, TlsVersions, Trust};
 
@@ -158,13 +158,41 @@ fn certificate_text(problem: &CertificateError, name: &str, trust: &[Trust]) -> 
              the root given is an older one of the same name, or the certificate is forged"
                 .to_owned()
         }
-        CertificateError::Other(OtherError(other)) if other.is::<NotPinned>() => other.to_string(),
+        CertificateError::Other(OtherError(other)) if other.is::<Finding>() => other.to_string(),
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
             "the server shows a CA certificate as its own: it needs one issued for a server"
                 .to_owned()
         }
+        CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id,
+            ..
+        } => bad_algorithm(signature_algorithm_id),
         other => format!("the server's certificate was not accepted: {other}"),
     }
+}
+
+/// Object identifiers of signatures that are no longer safe, as they stand in certificates. Source:
+/// RFC 8017, appendix C; RFC 5758, 3.2; RFC 3279, 2.2.2.
+const UNSAFE: [(&[u8], &str); 4] = [
+    (&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 5], "SHA-1"),
+    (&[0x2A, 0x86, 0x48, 0xCE, 0x3D, 4, 1], "SHA-1"),
+    (&[0x2A, 0x86, 0x48, 0xCE, 0x38, 4, 3], "SHA-1"),
+    (&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 4], "MD5"),
+];
+
+/// `id` begins with the tag and the length of the object identifier.
+fn bad_algorithm(id: &[u8]) -> String {
+    let found = UNSAFE
+        .iter()
+        .find(|(known, _)| id.get(2..).is_some_and(|id| id.starts_with(known)));
+    let how = match found {
+        Some((_, name)) => format!("with {name}, which can be forged"),
+        None => "in a way that is not known here".to_owned(),
+    };
+    format!(
+        "the server's certificate, or one that signed it, is itself signed {how}: it must be \
+         issued anew, with SHA-256 or better under RSA or ECDSA P-256 or P-384"
+    )
 }
 
 fn unknown_issuer(trust: &[Trust]) -> String {

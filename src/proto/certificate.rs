@@ -17,6 +17,7 @@ pub(crate) struct Certificate<'a> {
 }
 
 const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -25,6 +26,7 @@ const SET: u8 = 0x31;
 const VERSION: u8 = 0xA0;
 
 const COMMON_NAME: [u8; 3] = [0x55, 4, 3];
+const RSA: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 1];
 
 impl<'a> Certificate<'a> {
     /// Reads `der`, which must be one certificate.
@@ -66,6 +68,25 @@ pub(crate) fn common_name(name: &[u8]) -> Option<String> {
         }
     }
     found
+}
+
+/// The bits of an RSA key, which is given as SubjectPublicKeyInfo. `None` for other keys.
+///
+/// Source: RFC 3279, 2.3.1.
+pub(crate) fn rsa_bits(public_key: &[u8]) -> Option<usize> {
+    let mut info = Reader(Reader(public_key).content(SEQUENCE)?);
+    let mut algorithm = Reader(info.content(SEQUENCE)?);
+    if algorithm.content(OID)? != RSA {
+        return None;
+    }
+    let (unused_bits, key) = info.content(BIT_STRING)?.split_first()?;
+    if *unused_bits != 0 {
+        return None;
+    }
+    let modulus = Reader(Reader(key).content(SEQUENCE)?).content(INTEGER)?;
+    let at = modulus.iter().position(|&byte| byte != 0)?;
+    let (first, rest) = modulus.get(at..)?.split_first()?;
+    Some(rest.len() * 8 + 8 - first.leading_zeros() as usize)
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -195,6 +216,7 @@ mod tests {
             }
             if let Some(certificate) = Certificate::parse(&der) {
                 let _ = common_name(certificate.subject);
+                let _ = rsa_bits(certificate.public_key);
             }
         }
     }

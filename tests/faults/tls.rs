@@ -151,6 +151,18 @@ fn a_certificate_of_another_time_or_purpose_is_refused() {
     );
     sign(path, "weak.csr", "server", "-sha256", "weak.pem");
     sign(path, "leaf.csr", "server", "-sha1", "sha1.pem");
+    // The weak key again, as that of an authority in the middle.
+    std::fs::write(path.join("authority"), "basicConstraints=CA:TRUE\n").unwrap();
+    openssl(
+        path,
+        "req -new -key weak.key -subj /CN=middle -out middle.csr",
+    );
+    sign(path, "middle.csr", "authority", "-sha256", "middle.pem");
+    openssl(
+        path,
+        "x509 -req -in leaf.csr -CA middle.pem -CAkey weak.key -CAcreateserial -days 30 \
+         -extfile server -sha256 -out under.pem",
+    );
     let client = "subjectAltName=DNS:localhost\nextendedKeyUsage=clientAuth\n";
     std::fs::write(path.join("client"), client).unwrap();
     sign(path, "leaf.csr", "client", "-sha256", "client.pem");
@@ -161,11 +173,26 @@ fn a_certificate_of_another_time_or_purpose_is_refused() {
     );
     // So that the server does not refuse itself.
     let any = "-cipher DEFAULT:@SECLEVEL=0";
-    for (name, line) in [
-        ("RSA of 1024 bits", "-cert weak.pem -key weak.key"),
-        ("SHA-1", "-cert sha1.pem -key leaf.key"),
-        ("for clients alone", "-cert client.pem -key leaf.key"),
-        ("signed by itself", "-cert self.pem -key leaf.key"),
+    let weak = "an RSA key of 1024 bits, which can be broken: the server needs";
+    for (name, line, words) in [
+        ("RSA of 1024 bits", "-cert weak.pem -key weak.key", weak),
+        (
+            "RSA of 1024 bits, TLS 1.2",
+            "-cert weak.pem -key weak.key -tls1_2",
+            weak,
+        ),
+        (
+            "signed by RSA of 1024 bits",
+            "-cert under.pem -key leaf.key -cert_chain middle.pem",
+            weak,
+        ),
+        (
+            "SHA-1",
+            "-cert sha1.pem -key leaf.key",
+            "signed with SHA-1, which can be forged: it must be issued anew, with SHA-256",
+        ),
+        ("for clients alone", "-cert client.pem -key leaf.key", ""),
+        ("signed by itself", "-cert self.pem -key leaf.key", ""),
     ] {
         let error = refusal(path, &format!("{line} {any}"));
         eprintln!("measured: {name}: {error}");
@@ -174,6 +201,7 @@ fn a_certificate_of_another_time_or_purpose_is_refused() {
             (ErrorKind::TlsCertificate, Stage::Tls),
             "{name}: {error}"
         );
+        assert!(error.to_string().contains(words), "{name}: {error}");
     }
 }
 
