@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::dial::Target;
 use super::link::Link;
-use super::testing::{Ca, connect, listen, pair, provider, run, target};
+use super::testing::{Ca, connect, echo, listen, pair, provider, run, target};
 use crate::error::{ErrorKind, Stage};
 use crate::proto::trust::Trust;
 
@@ -70,6 +70,73 @@ fn a_tls_write_takes_no_more_than_its_buffer() {
             rest = &rest[taken..];
         }
         assert_eq!(drain.await.unwrap(), message);
+    });
+}
+
+#[test]
+fn records_of_one_byte_are_a_stream_like_any_other() {
+    run(async {
+        let ca = Ca::new("one byte");
+        for version in [&TLS12, &TLS13] {
+            let config = ca.server_with(&["127.0.0.1"], &[version], |_| ());
+            let (mut link, mut peer) = pair(&ca, config).await;
+            let message: Vec<u8> = (0..1000_u32).map(|n| n as u8).collect();
+            let sent = message.clone();
+            let sending = tokio::spawn(async move {
+                for byte in sent {
+                    peer.write_all(&[byte]).await.unwrap();
+                    peer.flush().await.unwrap(); // a record of its own
+                }
+                peer
+            });
+            let mut received = Vec::new();
+            while received.len() < message.len() {
+                received.extend(link.read().await.unwrap());
+            }
+            assert_eq!(received, message);
+            drop(sending.await.unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_hundred_session_tickets_are_taken_and_one_is_used() {
+    run(async {
+        let ca = Ca::new("tickets");
+        let mut config = ca.server_with(&["127.0.0.1"], &[&TLS13], |_| ());
+        config.send_tls13_tickets = 100;
+        let address = echo(config).await;
+        let trust = ca.trust();
+        for expected in [false, true, true] {
+            let mut link = connect(&target(address, trust.clone())).await.unwrap();
+            link.echo().await;
+            let text = link.description();
+            assert_eq!(text.ends_with("resumed"), expected, "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_record_larger_than_any_may_be_is_an_error_of_tls() {
+    run(async {
+        let ca = Ca::new("giant record");
+        for version in [&TLS12, &TLS13] {
+            let config = ca.server_with(&["127.0.0.1"], &[version], |_| ());
+            let (mut link, peer) = pair(&ca, config).await;
+            let (mut raw, _) = peer.into_inner();
+            // 16 KiB, 2 KiB more for what encryption may add, and a byte.
+            let len: u16 = (16 + 2) * 1024 + 1;
+            raw.write_all(&[0x17, 3, 3, (len >> 8) as u8, len as u8])
+                .await
+                .unwrap();
+            raw.write_all(&vec![7; usize::from(len)]).await.unwrap();
+            let error = Link::error(&link.read().await.unwrap_err());
+            assert_eq!(
+                (error.kind(), error.stage()),
+                (ErrorKind::Network, Stage::Tls),
+                "{error}"
+            );
+        }
     });
 }
 
@@ -158,7 +225,7 @@ fn a_server_that_wants_a_client_certificate_is_understood() {
                 .build()
                 .unwrap();
             let config = ca.server_verifying(&["127.0.0.1"], version, verifier);
-            let address = super::testing::echo(config).await;
+            let address = echo(config).await;
             let error = match connect(&target(address, ca.trust())).await {
                 Err(error) => error,
                 // With TLS 1.3 the client is done before the server has judged it.
