@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod accidents;
 mod coverage;
 mod diagnosis;
 mod doors;
