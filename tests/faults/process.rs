@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use aliot::{Config, Counter, Endpoint, Identity, Qos};
+use aliot::{Config, Counter, Endpoint, EventKind, Identity, Qos};
 
 use crate::alone::{run_alone, run_alone_by};
 use crate::chaos::quick;
@@ -126,6 +126,64 @@ fn a_process_that_was_suspended_goes_on_within_seconds() {
         assert!(connects <= 2, "{connects} connections");
     });
     assert_eq!(signal, None);
+}
+
+/// Whether the process is stopped, as the system says.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    after_name.is_some_and(|rest| rest.starts_with('T'))
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn a_suspended_process_that_was_given_up_meanwhile_connects_once_more() {
+    let test = "process::a_suspended_process_that_was_given_up_meanwhile_connects_once_more";
+    let child = std::env::var("ALIOT_TEST_PORT").ok();
+    // The peer is outside, so that it can act while the device cannot.
+    let broker = child.is_none().then(Broker::listen);
+    let port = child.unwrap_or_else(|| broker.as_ref().unwrap().address().port().to_string());
+    let peer = broker.map(|broker| {
+        std::thread::spawn(move || {
+            let mut connection = broker.accept(false);
+            let published = connection.expect_publish();
+            connection.puback(published.id);
+            let pid: u32 = std::str::from_utf8(&published.payload)
+                .unwrap()
+                .parse()
+                .unwrap();
+            signal(pid, "-STOP");
+            eventually("the device is suspended", || is_stopped(pid));
+            // What a broker does after one and a half intervals; the device sleeps for three.
+            connection.hang_up();
+            std::thread::sleep(Duration::from_secs(3));
+            signal(pid, "-CONT");
+            let resumed = Instant::now();
+            let mut connection = broker.accept(false);
+            let took = resumed.elapsed();
+            let published = connection.expect_publish();
+            connection.puback(published.id);
+            assert!(took < Duration::from_secs(5), "{took:?}");
+            took
+        })
+    });
+    let variable = format!("ALIOT_TEST_PORT={port}");
+    let ended = run_alone_by(&["env", &variable], test, "given up", || {
+        let device = Device::connect(&quick("suspended", port.parse().unwrap()));
+        device.publish("a", std::process::id().to_string().as_bytes());
+        device.event(EventKind::Disconnected, 1);
+        let token = device.publish("a", b"on again");
+        assert_eq!(device.completion(token), Ok(None));
+        assert_eq!(device.client.counter(Counter::Connects), 2);
+        assert_eq!(device.client.counter(Counter::Attempts), 2);
+    });
+    assert_eq!(ended, None);
+    let took = peer.unwrap().join().unwrap();
+    eprintln!("measured: given up while suspended, connected again after {took:.1?}");
 }
 
 #[test]
