@@ -137,7 +137,8 @@ ASAN_DIR := $(CARGO_TARGET_DIR)/asan
 TSAN_DIR := $(CARGO_TARGET_DIR)/tsan
 TSAN := $(CURDIR)/$(BUILD)/tsan
 # Those with several threads of the application's own.
-CONCURRENT := test_lone test_threads test_phases test_reentrancy test_process test_session
+CONCURRENT := test_lone test_threads test_phases test_reentrancy test_process test_session test_stress \
+	test_churn
 
 # Every order in which the threads of a client can meet.
 loom:
@@ -158,7 +159,7 @@ tsan:
 		'$(TSAN)/cargo' build --locked -Zbuild-std --lib --target $(HOST) \
 		--target-dir '$(TSAN_DIR)'
 	for program in $(CONCURRENT); do \
-		ALIOT_C_PROGRAM=$$program ALIOT_CHECKER=thread CC='$(TSAN)/clang' \
+		ALIOT_STRESS_ROUNDS=50 ALIOT_C_PROGRAM=$$program ALIOT_CHECKER=thread CC='$(TSAN)/clang' \
 		ALIOT_CHECKED_LIBRARY='$(TSAN_DIR)/$(HOST)/debug/libaliot.so' \
 		cargo test --locked --package aliot --test c_programs -- \
 		c_programs_do_what_they_promise sanitizers_find_what_was_planted || exit 1; \
@@ -191,6 +192,11 @@ soak:
 deep-faults:
 	@sh .ci/deps $(NEEDED_TO_TEST)
 	ALIOT_SOAK_SECONDS=$${ALIOT_SOAK_SECONDS:-600} cargo test --locked -p aliot --test faults -- --nocapture
+	for program in test_threads test_churn; do \
+		ALIOT_LONG=1 ALIOT_C_PROGRAM=$$program cargo test --locked -p aliot --test c_programs -- \
+		--nocapture c_programs_do_what_they_promise || exit 1; \
+	done
+	ALIOT_LONG=1 cargo test --locked -p aliot --test c_programs -- --nocapture accidents::
 
 # Programs of cargo, into build/tools, where they are not installed.
 export PATH := $(abspath $(BUILD))/tools/bin:$(PATH)
