@@ -34,6 +34,9 @@ use crate::{Config, Endpoint, Error, ErrorKind, Identity, OutboxPolicy, Stage, T
 const SEEDS: u64 = 50;
 #[cfg(test)]
 const STEPS: usize = 20_000;
+
+/// When a walk begins.
+const BEGIN: Duration = Duration::from_secs(1000);
 const MAX_OPERATIONS: u32 = 40;
 const MAX_BYTES: usize = 4096;
 const BUDGET: usize = 5;
@@ -189,7 +192,7 @@ impl World {
                 script: script.iter().copied().collect(),
                 state: seed,
             },
-            now: Duration::from_secs(1000),
+            now: BEGIN,
             clean: config.clean_session(),
             device: Device::new(config),
             budget: Budget::new(Some(BUDGET as u32)),
@@ -791,7 +794,7 @@ pub(crate) fn walk(script: &[u8]) {
 #[cfg(test)]
 #[test]
 fn a_million_random_steps_lose_nothing_repeat_nothing_and_lie_about_nothing() {
-    let (mut acknowledged, mut connects) = (0, 0);
+    let (mut acknowledged, mut connects, mut time) = (0, 0, Duration::ZERO);
     for seed in 0..SEEDS {
         let mut world = World::new(seed, &[]);
         for step in 0..STEPS {
@@ -801,11 +804,14 @@ fn a_million_random_steps_lose_nothing_repeat_nothing_and_lie_about_nothing() {
         world.come_to_an_end();
         acknowledged += world.completed.values().filter(|&&ok| ok).count() as u64;
         connects += world.device.counters().connects;
+        time += world.now - BEGIN;
     }
+    eprintln!("measured: {time:.0?} of virtual time, {connects} connections");
     // The walk must have been one through the interesting country.
     assert!(
         acknowledged > 1_000 * SEEDS,
         "{acknowledged} operations were acknowledged"
     );
     assert!(connects > 20 * SEEDS, "{connects} connections");
+    assert!(time > Duration::from_secs(3600), "{time:?}");
 }
