@@ -24,7 +24,7 @@ FUZZ := --manifest-path fuzz/Cargo.toml
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
 .PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep \
-	deep-package deny mutants coverage install dist fuzz repeat deep-faults loom asan tsan clean
+	deep-package deny mutants coverage install dist fuzz repeat deep-faults loom asan asan-behaviour tsan clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
@@ -40,6 +40,7 @@ help:
 	@echo 'make repeat    every test with a thread, a socket or a clock, REPEAT=20 times'
 	@echo 'make loom      every order in which the threads of a client can meet'
 	@echo 'make asan      the C programs with an instrumented library: addresses, leaks, undefined behaviour'
+	@echo 'make asan-behaviour  the same for the tests of the Rust API'
 	@echo 'make tsan      the same for races between threads'
 	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
 	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
@@ -126,7 +127,7 @@ release-small:
 features-deep: features
 	cargo test --locked --lib --no-default-features left_out
 
-deep: features-deep deep-package deep-faults loom tsan repeat coverage deny fuzz mutants soak
+deep: features-deep deep-package deep-faults loom asan asan-behaviour tsan repeat coverage deny fuzz mutants soak
 
 # ---- Checkers: tests/checkers/README.md ----
 
@@ -151,6 +152,12 @@ asan:
 		--target-dir '$(ASAN_DIR)'
 	ALIOT_CHECKER=address ALIOT_CHECKED_LIBRARY='$(ASAN_DIR)/$(HOST)/debug/libaliot.so' \
 		cargo test --locked --package aliot --test c_programs
+
+# The Rust API's tests, and the simulator with them.
+asan-behaviour:
+	@sh .ci/deps $(NEEDED_TO_TEST)
+	$(CHECKED) RUSTFLAGS=-Zsanitizer=address cargo test --locked --package aliot --test behaviour \
+		--target $(HOST) --target-dir '$(ASAN_DIR)'
 
 tsan:
 	@sh .ci/deps $(NEEDED_TO_TEST)

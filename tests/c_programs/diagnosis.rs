@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::examples::{Bench, SECRET};
-use crate::toolbox::{build_preload, say};
+use crate::toolbox::{build_preload, preload, say};
 
 /// What a run came to.
 struct Outcome {
@@ -134,7 +134,7 @@ fn diagnose_finds_that_the_clock_is_wrong() {
     };
     let mut command = Command::new(&bench.program);
     bench.environment(&mut command);
-    let output = command.env("LD_PRELOAD", clock).output().unwrap();
+    let output = command.env("LD_PRELOAD", preload(&clock)).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("clock      FAILED: 1970-01-03"), "{said}");

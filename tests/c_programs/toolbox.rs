@@ -1,6 +1,7 @@
 //! Compiling C programs against this very build, and running them.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -106,7 +107,7 @@ pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: 
     fs::create_dir_all(&directory).unwrap();
     let name = source.file_stem().unwrap().to_string_lossy();
     let program = directory.join(format!("{name}{mark}"));
-    let mut rpath = std::ffi::OsString::from("-Wl,-rpath,");
+    let mut rpath = OsString::from("-Wl,-rpath,");
     rpath.push(library.parent().unwrap());
     let sanitizer: &[&str] = match checker().as_deref() {
         None => &[],
@@ -152,6 +153,21 @@ pub(crate) fn build_preload(name: &str, text: &str) -> Option<PathBuf> {
     output
         .is_ok_and(|output| output.status.success())
         .then_some(library)
+}
+
+/// The value of `LD_PRELOAD` that loads `library`. The runtime of a sanitizer must come before it.
+pub(crate) fn preload(library: &Path) -> OsString {
+    let mut value = OsString::new();
+    if checker().is_some_and(|checker| checker == "address") {
+        let output = Command::new(env::var_os("CC").unwrap_or("cc".into()))
+            .arg("-print-file-name=libasan.so")
+            .output()
+            .unwrap();
+        value.push(String::from_utf8_lossy(&output.stdout).trim_end());
+        value.push(":");
+    }
+    value.push(library);
+    value
 }
 
 /// A program that found another copy of the library would prove nothing about this one.
