@@ -48,7 +48,10 @@ static int fails(void)
 void *malloc(size_t size) { return fails() ? NULL : __libc_malloc(size); }
 void *calloc(size_t count, size_t size) { return fails() ? NULL : __libc_calloc(count, size); }
 void *realloc(void *old, size_t size) { return fails() ? NULL : __libc_realloc(old, size); }
-void *aligned_alloc(size_t align, size_t size) { return fails() ? NULL : __libc_memalign(align, size); }
+void *aligned_alloc(size_t align, size_t size)
+{
+    return fails() ? NULL : __libc_memalign(align, size);
+}
 int posix_memalign(void **out, size_t align, size_t size)
 {
     void *found = fails() ? NULL : __libc_memalign(align, size);
@@ -107,7 +110,7 @@ fn live(way: &str, transport: &str, before: &[&str], life: &Path) -> (End, Strin
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     let end = match (output.status.code(), output.status.signal()) {
-        (Some(0), _) if said.ends_with("done\n") => End::Done,
+        (Some(0), _) if output.stdout.ends_with(b"done\n") => End::Done,
         (Some(3), _) if said.contains("denied: ") => End::Denied,
         (Some(127), _) if said.contains("error while loading shared libraries") => End::NotLoaded,
         // A shell tells the signal of its child as 128 more.
