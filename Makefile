@@ -24,7 +24,8 @@ FUZZ := --manifest-path fuzz/Cargo.toml
 NEEDED_TO_BENCH := cc strip python3 openssl mosquitto mosquitto.h MQTTAsync.h openssl/ssl.h
 
 .PHONY: help deps demo test features features-deep docs python bench instructions release-small soak deep \
-	deep-package deny mutants coverage install dist fuzz repeat deep-faults loom asan asan-behaviour tsan clean
+	deep-package deny mutants coverage install dist fuzz repeat deep-faults loom asan asan-behaviour tsan \
+	tsan-behaviour clean
 
 help:
 	@echo 'make demo      the examples at work against the simulated platform, on this machine'
@@ -40,7 +41,7 @@ help:
 	@echo 'make repeat    every test with a thread, a socket or a clock, REPEAT=20 times'
 	@echo 'make loom      every order in which the threads of a client can meet'
 	@echo 'make asan      the C programs with an instrumented library: addresses, leaks, undefined behaviour'
-	@echo 'make asan-behaviour  the same for the tests of the Rust API'
+	@echo 'make asan-behaviour, make tsan-behaviour  the same for the tests of the Rust API'
 	@echo 'make tsan      the same for races between threads'
 	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
 	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
@@ -127,7 +128,7 @@ release-small:
 features-deep: features
 	cargo test --locked --lib --no-default-features left_out
 
-deep: features-deep deep-package deep-faults loom asan asan-behaviour tsan repeat coverage deny fuzz mutants soak
+deep: features-deep deep-package deep-faults loom asan asan-behaviour tsan tsan-behaviour repeat coverage deny fuzz mutants soak
 
 # ---- Checkers: tests/checkers/README.md ----
 
@@ -171,6 +172,15 @@ tsan:
 		cargo test --locked --package aliot --test c_programs -- \
 		c_programs_do_what_they_promise sanitizers_find_what_was_planted || exit 1; \
 	done
+
+# The Rust API's tests, and the simulator with them.
+tsan-behaviour:
+	@sh .ci/deps $(NEEDED_TO_TEST)
+	tests/checkers/tsan-toolchain '$(TSAN)'
+	$(CHECKED) RUSTC='$(TSAN)/rustc' RUSTFLAGS='-Zsanitizer=thread -Zexternal-clangrt' \
+		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER='$(TSAN)/link' TSAN_OPTIONS=exitcode=66 \
+		'$(TSAN)/cargo' test --locked -Zbuild-std --package aliot --test behaviour --target $(HOST) \
+		--target-dir '$(TSAN_DIR)-behaviour'
 
 # The tarball without a network, and the library for a named target in a sysroot.
 deep-package:
