@@ -178,7 +178,7 @@ tsan-behaviour:
 	@sh .ci/deps $(NEEDED_TO_TEST)
 	tests/checkers/tsan-toolchain '$(TSAN)'
 	$(CHECKED) RUSTC='$(TSAN)/rustc' RUSTFLAGS='-Zsanitizer=thread -Zexternal-clangrt' \
-		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER='$(TSAN)/link' TSAN_OPTIONS=exitcode=66 \
+		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER='$(TSAN)/tsan-clang' TSAN_OPTIONS=exitcode=66 \
 		'$(TSAN)/cargo' test --locked -Zbuild-std --package aliot --test behaviour --target $(HOST) \
 		--target-dir '$(TSAN_DIR)-behaviour'
 

@@ -195,7 +195,8 @@ fn as_little_address_space_as_there_may_be_is_enough_or_told() {
     }
 }
 
-/// Polling among them, and opening, reading, closing: a program in C has no start that needs them.
+/// Polling among them, and opening and closing: a program in C has no start that needs them. Not
+/// reading and writing, which would reach the descriptors that wake threads, where no system fails.
 #[test]
 fn system_calls_that_fail_at_random_are_results_or_delays() {
     let test = "system_calls_that_fail_at_random_are_results_or_delays";
@@ -213,7 +214,7 @@ fn system_calls_that_fail_at_random_are_results_or_delays() {
     let rounds = if is_long() { 20 } else { 1 };
     let mut ends = BTreeMap::<(&str, End), usize>::new();
     for _ in 0..rounds {
-        for names in ["net/*", "sync/*", "*"] {
+        for names in ["net/*", "sync/*", "oc/*"] {
             for probability in ["0.01", "0.05", "0.2"] {
                 let rule = format!("enable_random name=posix/io/{names},probability={probability}");
                 let (end, _) = live("fiu", "tcp", &["fiu-run", "-x", "-c", &rule], &life);
@@ -225,10 +226,6 @@ fn system_calls_that_fail_at_random_are_results_or_delays() {
     say(&format!(
         "measured: calls of posix/io failed at random: {ends:?}"
     ));
-    // The last ones reach the descriptor that wakes the network thread, where no system fails: a
-    // panic, which is a result as well.
-    for (names, end) in ends.keys() {
-        let told = *names == "*" && *end == End::Denied;
-        assert!(*end == End::Done || told, "{names}: {end:?}");
-    }
+    let all_done = ends.keys().all(|(_, end)| *end == End::Done);
+    assert!(all_done, "{ends:?}");
 }
