@@ -51,7 +51,9 @@ impl Alarm {
 
     /// Rings now.
     pub(crate) fn ring(&self) {
-        let _ = self.bell.write(1);
+        if self.bell.write(1).is_err() {
+            self.ring_after(Duration::from_nanos(1));
+        }
     }
 
     /// Rings in a while, unless silenced before.
