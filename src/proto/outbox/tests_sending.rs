@@ -5,6 +5,9 @@ use super::*;
 
 const NOW: Duration = Duration::ZERO;
 
+/// Bytes from which on a chunk takes nothing more that has a packet id.
+const CHUNK_LEN: usize = 32 * 1024;
+
 /// A bench whose connection was accepted, with `window` messages under way at most.
 fn connected(window: usize) -> Bench {
     let mut bench = Bench::new(100, OutboxPolicy::RefuseNew);
@@ -104,6 +107,33 @@ fn one_chunk_takes_no_more_than_the_socket_is_asked_for_at_once() {
         assert!(again.copied().all(|first| first == 0x3a), "DUP, QoS 1");
         assert_eq!(chunk.len(), count * 1000 + if count == 27 { 20 } else { 0 });
     }
+}
+
+#[test]
+fn a_chunk_that_is_full_to_the_byte_takes_nothing_more_and_nothing_is_asked_for_twice() {
+    let mut bench = connected(100);
+    publish(&mut bench, CHUNK_LEN / 512, 512, Qos::AtLeastOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), CHUNK_LEN);
+    publish(&mut bench, 1, 20, Qos::AtLeastOnce);
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), CHUNK_LEN, "a message waits for the next one");
+    let filter = TopicFilter::parse("a").unwrap();
+    bench.outbox.change_filter(filter, None).unwrap();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), CHUNK_LEN, "and so does a filter");
+
+    let mut bench = connected(100);
+    publish(&mut bench, CHUNK_LEN / 512, 512, Qos::AtLeastOnce);
+    bench.outbox.fill(&mut Chunk::default(), NOW);
+    let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
+    outbox.handle_lost(Chunk::default(), fallout);
+    outbox.handle_connected(true);
+    let mut again = Chunk::default();
+    outbox.fill(&mut again, NOW);
+    assert_eq!(again.len(), CHUNK_LEN);
+    assert_eq!(outbox.poll_fill(NOW), None, "all of it was sent again");
 }
 
 #[test]
