@@ -198,6 +198,44 @@ mod tests {
         }
     }
 
+    fn read_time(tag: u8, text: &str) -> Option<u64> {
+        let der = [&[tag, text.len() as u8], text.as_bytes()].concat();
+        Reader(&der).time()
+    }
+
+    #[test]
+    fn a_moment_is_read_to_the_second() {
+        for (tag, text, seconds) in [
+            (UTC_TIME, "260304050607Z", 1_772_600_767),
+            (UTC_TIME, "491231235958Z", 2_524_607_998),
+            // RFC 5280, 4.1.2.5.1: from 50 on, the years are of the century before.
+            (UTC_TIME, "500101000000Z", 0),
+            // The same, 4.1.2.5: no end is known.
+            (GENERALIZED_TIME, "99991231235959Z", 253_402_300_799),
+        ] {
+            assert_eq!(read_time(tag, text), Some(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_not_read() {
+        for text in [
+            "260304050607",
+            "2603040506Z",
+            "260304050607+0000Z",
+            "26030405060708Z",
+            "260304+506+7Z",
+            "26030405 607Z",
+            "260004050607Z",
+            "261304050607Z",
+            "260300050607Z",
+            "260332050607Z",
+        ] {
+            assert_eq!(read_time(UTC_TIME, text), None, "{text}");
+        }
+        assert_eq!(read_time(OID, "260304050607Z"), None);
+    }
+
     #[test]
     fn what_is_cut_off_is_no_certificate() {
         let (der, _) = made((2030, 1, 1));

@@ -6,6 +6,7 @@ use rumqttc::QoS;
 use rumqttc::mqttbytes::v4;
 
 use super::*;
+use crate::Secret;
 
 /// More than any packet of these tests has.
 pub(super) const ANY_LEN: usize = 1 << 20;
@@ -368,6 +369,32 @@ fn lengths_step_where_the_standard_says() {
             (bytes, bytes),
             "{remaining}"
         );
+        let mut packet = BytesMut::from(&[0x30][..]);
+        put_length(&mut packet, remaining);
+        packet.put_slice(&[0xFF; 3]);
+        assert_eq!(header_len(&packet), 1 + bytes, "{remaining}");
+    }
+}
+
+#[test]
+fn a_field_of_connect_has_as_many_bytes_as_two_bytes_count() {
+    for field in 0..3 {
+        for (len, fits) in [(65_535, true), (65_536, false)] {
+            let mut fields = ["a"; 3].map(str::to_owned);
+            fields[field] = "x".repeat(len);
+            let [client_id, username, password] = &fields;
+            let password = Secret::new(password);
+            let credentials = Credentials::new(client_id.clone(), username.clone(), password);
+            let mut out = BytesMut::new();
+            let encoded = encode_connect(&mut out, &credentials, 60, true);
+            let Ok(v4::Packet::Connect(theirs)) = v4::Packet::read(&mut out, ANY_LEN) else {
+                assert!(!fits && encoded == Err(TooLong) && out.is_empty());
+                continue;
+            };
+            assert!(fits && encoded == Ok(()), "{len}");
+            let login = theirs.login.unwrap();
+            assert_eq!([theirs.client_id, login.username, login.password], fields);
+        }
     }
 }
 
@@ -403,6 +430,16 @@ fn a_packet_id_and_the_duplicate_flag_change_nothing_else() {
     set_packet_id(&mut packet, plain.len() - 1, 7);
     set_duplicate(&mut [], true);
     assert_eq!(packet, plain);
+}
+
+/// Thousands of messages may wait, each in the buffer it was encoded into.
+#[test]
+fn a_message_takes_the_memory_of_its_bytes() {
+    for (len, qos) in [(100, Qos::AtMostOnce), (100_000, Qos::AtLeastOnce)] {
+        let mut out = BytesMut::new();
+        encode_publish(&mut out, "topic", &vec![0; len], qos);
+        assert_eq!(out.capacity(), out.len());
+    }
 }
 
 #[test]
