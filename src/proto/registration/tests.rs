@@ -76,6 +76,36 @@ fn what_the_instance_kind_decides_can_be_set() {
 }
 
 #[test]
+fn a_default_client_id_of_more_than_64_characters_is_refused() {
+    let kind = RegistrationKind::Preregistered;
+    let registration = |name: &str| Registration::new(&instance(), "pk", name, "ps", kind).unwrap();
+    let mut longest = registration(&"n".repeat(61));
+    assert!(client_id(&longest).starts_with(&format!("pk.{}|", "n".repeat(61))));
+    longest = registration(&"n".repeat(62));
+    let error = longest.credentials(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("client_id is \"pk.n"), "{error}");
+    longest.set_client_id("short").unwrap();
+    assert!(client_id(&longest).starts_with("short|"));
+}
+
+#[test]
+fn it_dials_the_endpoint_and_counts_as_a_connect_of_the_device() {
+    let mut registration = preregistered();
+    let endpoint = registration.endpoint();
+    assert_eq!(endpoint.instance_id(), Some("iot-060a0bbc"));
+    let host = "iot-060a0bbc.mqtt.iothub.aliyuncs.com";
+    assert_eq!(registration.host_name().unwrap(), host);
+    let device = Identity::with_secret("al123456789", "device1", "s3cret").unwrap();
+    assert_eq!(registration.budget_key(), device.budget_key());
+    assert_eq!(registration.connects_per_minute(), Some(5));
+    for connects in [Some(1), Some(7), None] {
+        registration.set_connects_per_minute(connects).unwrap();
+        assert_eq!(registration.connects_per_minute(), connects);
+    }
+}
+
+#[test]
 fn the_signature_covers_device_name_product_key_and_random_alone() {
     let credentials = preregistered().credentials(0x1234).unwrap();
     assert_eq!(credentials.username(), "device1&al123456789");
@@ -171,6 +201,16 @@ fn an_answer_that_makes_no_identity_says_what_is_wrong_and_nothing_secret() {
         assert!(text.contains(words), "\"{text}\" lacks \"{words}\"");
         assert!(!text.contains("s3cret"), "{text}");
     }
+}
+
+#[test]
+fn an_answer_may_be_as_long_as_the_limit() {
+    let start =
+        r#"{"productKey":"al123456789","deviceName":"device1","deviceSecret":"s3cret","x":""#;
+    let filled = "x".repeat(ANSWER_LEN - start.len() - 2);
+    let payload = format!("{start}{filled}\"}}");
+    let answer = preregistered().answer(&publish(TOPICS[0], &payload));
+    assert!(answer.unwrap().is_ok(), "{} bytes", payload.len());
 }
 
 #[test]

@@ -159,6 +159,9 @@ fn wildcards_and_control_characters_are_no_part_of_a_topic() {
 fn a_topic_name_is_a_checked_topic() {
     let name = TopicName::parse("/pk/dn/user/a", "pk", &Profile::platform()).unwrap();
     assert_eq!(name.as_str(), "/pk/dn/user/a");
+    assert_eq!(name.as_ref(), name.as_str());
+    let filter = TopicFilter::parse("a/+").unwrap();
+    assert_eq!((filter.as_str(), filter.as_ref()), ("a/+", "a/+"));
     assert!(TopicName::parse("a/+", "pk", &Profile::platform()).is_err());
 }
 
