@@ -48,6 +48,22 @@ fn subscribing_again_replaces_the_handler_and_keeps_the_place() {
 }
 
 #[test]
+fn what_a_lost_session_had_granted_is_wanted_again_and_what_was_refused_is_not() {
+    let mut routes = routes(&["a", "b", "c"]);
+    routes.set_state("a", RouteState::Granted);
+    routes.set_state("b", RouteState::Refused);
+    routes.set_state("nobody", RouteState::Refused);
+    let states = |routes: &Routes<_>| {
+        let states = routes.iter().map(|(_, route)| route.state);
+        states.collect::<Vec<_>>()
+    };
+    let (wanted, refused) = (RouteState::Wanted, RouteState::Refused);
+    assert_eq!(states(&routes), [RouteState::Granted, refused, wanted]);
+    routes.forget_granted();
+    assert_eq!(states(&routes), [wanted, refused, wanted]);
+}
+
+#[test]
 fn a_removed_route_gets_nothing_more() {
     let mut routes = routes(&["a/+", "a/b", "a/+/c"]);
     assert_eq!(routes.remove("a/+"), Some("a/+"));
