@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Config, Endpoint, Error, ErrorKind, Identity, Profile};
+use crate::{Config, Endpoint, Error, ErrorKind, Identity, OutboxPolicy, Profile, TakeOverPolicy};
 
 fn identity() -> Identity {
     Identity::with_secret("pk", "device", "secret").unwrap()
@@ -105,6 +105,44 @@ fn timeouts_have_their_ranges() {
     assert!(config.set_ping_timeout(ms(120_000)).is_ok());
     assert!(config.set_ping_timeout(ms(120_001)).is_err());
     assert_eq!(config.ping_timeout(), ms(120_000));
+}
+
+#[test]
+fn what_was_set_is_what_is_read() {
+    let mut config = config();
+    config.set_ack_timeout(ms(1500)).unwrap();
+    assert_eq!(config.ack_timeout(), ms(1500));
+    config.set_window(7).unwrap();
+    assert_eq!(config.window(), 7);
+    assert_eq!(config.reconnect_max(), ms(120_000));
+    config.set_reconnect(ms(1000), ms(2000)).unwrap();
+    assert_eq!(config.reconnect_max(), ms(2000));
+    config.set_reconnect(ms(0), ms(0)).unwrap();
+    assert_eq!(config.reconnect_max(), ms(0));
+    assert_eq!(config.outbox_policy(), OutboxPolicy::RefuseNew);
+    config.set_outbox_policy(OutboxPolicy::DropOldest);
+    assert_eq!(config.outbox_policy(), OutboxPolicy::DropOldest);
+    assert_eq!(config.take_over_policy(), TakeOverPolicy::Wait);
+    config.set_take_over_policy(TakeOverPolicy::Fight);
+    assert_eq!(config.take_over_policy(), TakeOverPolicy::Fight);
+}
+
+#[test]
+fn rates_are_none_by_default_those_of_the_platform_or_1_to_10000() {
+    let mut config = config();
+    assert_eq!(config.rates(), [None, None]);
+    config.use_platform_rates();
+    assert_eq!(config.rates(), [Some(30), Some(10)]);
+    for rates in [[Some(1), Some(10_000)], [None, Some(1)], [None, None]] {
+        let [qos_0, qos_1] = rates;
+        config.set_rates(qos_0, qos_1).unwrap();
+        assert_eq!(config.rates(), rates);
+    }
+    for refused in [0, 10_001] {
+        assert!(config.set_rates(Some(refused), None).is_err());
+        assert!(config.set_rates(None, Some(refused)).is_err());
+    }
+    assert_eq!(config.rates(), [None, None]);
 }
 
 #[test]

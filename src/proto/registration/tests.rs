@@ -68,7 +68,11 @@ fn what_the_instance_kind_decides_can_be_set() {
         "12345|securemode=2,authType=register,random=0000000000001234,signmethod=hmacsha1|"
     );
     registration.set_instance_id(Some("iot-1")).unwrap();
-    assert!(client_id(&registration).ends_with(",instanceId=iot-1|"));
+    let text = client_id(&registration);
+    assert!(text.starts_with("12345|securemode=2,") && text.ends_with(",instanceId=iot-1|"));
+    registration.set_mode(RegistrationMode::Instance);
+    registration.set_instance_id(None).unwrap();
+    assert!(client_id(&registration).starts_with("12345|securemode=-2,"));
     assert!(registration.set_instance_id(Some("iot|1")).is_err());
     assert!(registration.set_client_id("a|b").is_err());
     assert!(registration.set_sign_method(SignMethod::Sha256).is_err());
