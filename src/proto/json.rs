@@ -92,8 +92,8 @@ impl Reader<'_> {
     fn string(&mut self) -> Result<Secret, &'static str> {
         self.expect('"', "a text is missing")?;
         // As large as it can become, because growing would leave copies of a secret behind.
-        let room = self.rest.find('"').map_or(0, |end| end + 1) * 2;
-        let mut text = zeroize::Zeroizing::new(String::with_capacity(room.min(self.rest.len())));
+        let room = text_len(self.rest);
+        let mut text = zeroize::Zeroizing::new(String::with_capacity(room));
         loop {
             match self.next().ok_or("a text has no end")? {
                 '"' => return Ok(Secret::from(text)),
@@ -211,6 +211,17 @@ impl Reader<'_> {
     }
 }
 
+/// Bytes before the quotation mark that ends a text. No escape stands for more bytes than it has.
+fn text_len(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    end.unwrap_or(text.len())
+}
+
 fn is_number(word: &str) -> bool {
     let word = word.strip_prefix('-').unwrap_or(word);
     let (mantissa, exponent) = match word.split_once(['e', 'E']) {
@@ -247,6 +258,21 @@ mod tests {
         assert_eq!(member(text).unwrap().as_deref(), Some(expected));
         assert_eq!(member("{}").unwrap(), None);
         assert_eq!(member(r#"{"a":1}"#).unwrap(), None);
+    }
+
+    #[test]
+    fn a_text_ends_at_the_first_quotation_mark_that_is_not_escaped() {
+        for (text, len) in [
+            (r#"","#, 0),
+            (r#"ab" : "c""#, 2),
+            (r#"a\"b"#, 4),
+            (r#"a\"#, 2),
+            (r#"a\"b\\"c""#, 6),
+            (r#"a\\\"b","#, 6),
+            (r#"\n\u00e9"x"#, 8),
+        ] {
+            assert_eq!(text_len(text), len, "{text}");
+        }
     }
 
     #[test]
