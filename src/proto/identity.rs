@@ -331,6 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_stands_for_names_that_are_both_known_or_both_not() {
+        for (product_key, device_name) in [("", ""), ("pk", "device")] {
+            let identity = Identity::with_certificate(product_key, device_name).unwrap();
+            assert!(identity.is_certificate());
+            assert!(!identity.has_token() && !identity.is_verbatim());
+            assert_eq!(identity.product_key(), product_key);
+            assert_eq!(identity.device_name(), device_name);
+            assert_eq!(identity.secret().expose(), "");
+        }
+        for (product_key, device_name) in [("pk", ""), ("", "device"), ("p/k", "device")] {
+            assert!(Identity::with_certificate(product_key, device_name).is_err());
+        }
+        let secret = Identity::with_secret("pk", "device", "s").unwrap();
+        assert!(!secret.is_certificate());
+    }
+
+    #[test]
     fn a_verbatim_identity_has_neither_product_key_nor_device_name() {
         let identity = Identity::verbatim("id|x=1|", "user", "pass").unwrap();
         assert!(identity.is_verbatim());

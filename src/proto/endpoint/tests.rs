@@ -32,6 +32,18 @@ fn a_region_an_instance_and_a_host_have_their_names_and_ports() {
 }
 
 #[test]
+fn client_certificates_have_a_host_of_their_own_in_each_region() {
+    let mut endpoint = Endpoint::x509("cn-shanghai").unwrap();
+    let host = "x509.itls.cn-shanghai.aliyuncs.com";
+    assert_eq!(endpoint.host_name(&identity()).unwrap(), host);
+    assert_eq!(endpoint.port(), 1883);
+    assert!(Endpoint::x509("cn shanghai").is_err());
+    assert!(!endpoint.is_plaintext());
+    endpoint.set_dangerous_plaintext();
+    assert!(endpoint.is_plaintext());
+}
+
+#[test]
 fn names_and_addresses_are_hosts() {
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "b".repeat(61));
