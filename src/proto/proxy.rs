@@ -24,12 +24,9 @@ pub(crate) fn http_request(host: &str, port: u16, login: Login<'_>) -> Zeroizing
     let mut request = Zeroizing::new(Vec::with_capacity(2 * to.len() + 1024));
     request.extend_from_slice(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").as_bytes());
     if let Some((user, password)) = login {
-        let mut pair = Zeroizing::new(Vec::with_capacity(user.len() + password.expose().len() + 1));
-        pair.extend_from_slice(user.as_bytes());
-        pair.push(b':');
-        pair.extend_from_slice(password.expose().as_bytes());
+        let pair = Zeroizing::new([user, ":", password.expose()].concat());
         request.extend_from_slice(b"Proxy-Authorization: Basic ");
-        push_base64(&mut request, &pair);
+        push_base64(&mut request, pair.as_bytes());
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"\r\n");
