@@ -144,3 +144,44 @@ pub struct Completion {
     /// subscription.
     pub result: Result<Option<Qos>, Error>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, Stage};
+
+    #[test]
+    fn tokens_are_counted_from_1() {
+        assert_eq!(Token::FIRST.get(), 1);
+        assert_eq!(Token::FIRST.next().next().get(), 3);
+    }
+
+    #[test]
+    fn a_log_tells_one_kind_of_event_from_another() {
+        let names = [
+            EventKind::Connecting,
+            EventKind::Connected,
+            EventKind::ConnectFailed,
+            EventKind::Disconnected,
+            EventKind::Stopped,
+            EventKind::TakenOver,
+            EventKind::MessagesDropped,
+            EventKind::SubscriptionLost,
+            EventKind::CertificateExpiresSoon,
+            EventKind::IdentityReceived,
+        ]
+        .map(EventKind::name);
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+    }
+
+    #[test]
+    fn a_failure_says_what_failed_and_when_it_is_tried_again() {
+        let error = Error::new(ErrorKind::Protocol, Stage::Mqtt, "nonsense arrived");
+        let delay = Some(Duration::from_secs(1));
+        let event = Event::failure(EventKind::Disconnected, error.clone(), delay);
+        assert_eq!(event.kind, EventKind::Disconnected);
+        assert_eq!((event.text, event.retry_in), (error.to_string(), delay));
+        assert_eq!(event.error, Some(error));
+    }
+}

@@ -199,6 +199,18 @@ mod tests {
         assert!(text.contains("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"));
     }
 
+    /// A buffer that grows leaves a copy of what was in it behind, and so of the password.
+    #[test]
+    fn the_longest_login_fits_the_room_that_was_made_for_it() {
+        let login = ("u".repeat(255), Secret::new("p".repeat(255)));
+        let request = socks_login(&login);
+        assert_eq!(request.capacity(), request.len());
+        let host = "h".repeat(253);
+        let request = http_request(&host, 65_535, Some(&login));
+        let room = 2 * (host.len() + ":65535".len()) + 1024;
+        assert!(request.len() <= room && request.capacity() == room);
+    }
+
     #[test]
     fn base64_is_that_of_the_standard() {
         // RFC 4648, 10.
@@ -245,6 +257,13 @@ mod tests {
         }
         let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &[b'x'; HTTP_ANSWER_LEN]].concat();
         assert!(http_answer(&endless).unwrap().is_err());
+        assert_eq!(http_answer(&endless[..HTTP_ANSWER_LEN]), None);
+        assert!(http_answer(&endless[..=HTTP_ANSWER_LEN]).is_some());
+        // What it says may go to a terminal, and need not be short.
+        let hostile = format!("HTTP/1.1 500 \x1b[2J{}\r\n\r\n", "x".repeat(100));
+        let problem = http_answer(hostile.as_bytes()).unwrap().unwrap_err();
+        let expected = format!("it answers HTTP/1.1 500 [2J{}", "x".repeat(64));
+        assert_eq!(problem, expected);
     }
 
     #[test]

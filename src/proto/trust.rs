@@ -173,3 +173,106 @@ impl Endpoint {
         self.tls().client.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::host("a.example", 8883).unwrap()
+    }
+
+    fn pem(certificate: &[u8]) -> Option<ClientCertificate> {
+        Some(ClientCertificate::Pem {
+            certificate: certificate.into(),
+            key: Arc::new(Zeroizing::new(b"s3cret".to_vec())),
+        })
+    }
+
+    fn files() -> Option<ClientCertificate> {
+        let [certificate, key] = ["cert.pem", "key.pem"].map(PathBuf::from);
+        Some(ClientCertificate::Files { certificate, key })
+    }
+
+    #[test]
+    fn files_are_read_only_if_some_are_named() {
+        let mut options = TlsOptions::default();
+        assert!(!options.reads_files());
+        options.client = pem(b"x");
+        assert!(!options.reads_files());
+        options.client = files();
+        assert!(options.reads_files());
+        for (trust, reads) in [
+            (Trust::Pem(Arc::from(&b"x"[..])), false),
+            (Trust::File("ca.pem".into()), true),
+            (Trust::System, true),
+        ] {
+            let mut options = TlsOptions::default();
+            options.trust.push(trust);
+            assert_eq!(options.reads_files(), reads, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn debug_names_what_is_trusted_and_shows_no_key() {
+        let mut options = TlsOptions {
+            trust: vec![
+                Trust::BuiltIn,
+                Trust::System,
+                Trust::File("ca.pem".into()),
+                Trust::Pem(Arc::from(&b"12345"[..])),
+            ],
+            client: pem(b"x"),
+            ..TlsOptions::default()
+        };
+        let text = format!("{options:?}");
+        assert!(text.contains(r#"[BuiltIn, System, File("ca.pem"), Pem(5 bytes)]"#));
+        assert!(text.contains("Some(Pem(***))"), "{text}");
+        options.client = files();
+        let text = format!("{options:?}");
+        assert!(text.contains(r#"Files("cert.pem", "key.pem")"#), "{text}");
+    }
+
+    #[test]
+    fn versions_and_the_warning_are_those_that_were_set() {
+        let mut endpoint = endpoint();
+        assert_eq!(endpoint.tls().versions, TlsVersions::Both);
+        endpoint.set_tls_versions(TlsVersions::Only13);
+        assert_eq!(endpoint.tls().versions, TlsVersions::Only13);
+        assert_eq!(endpoint.tls().expiry_warning.as_secs(), 30 * 86_400);
+        for (days, seconds) in [(0, 0), (1, 86_400), (3650, 315_360_000)] {
+            endpoint.set_expiry_warning_days(days).unwrap();
+            assert_eq!(endpoint.tls().expiry_warning.as_secs(), seconds);
+        }
+        assert!(endpoint.set_expiry_warning_days(3651).is_err());
+    }
+
+    #[test]
+    fn a_pin_is_64_digits_with_or_without_colons() {
+        let mut endpoint = endpoint();
+        endpoint.pin_server_key(&"aB".repeat(32)).unwrap();
+        let colons = ["01"; 32].join(":");
+        endpoint.pin_server_key(&colons).unwrap();
+        assert_eq!(endpoint.tls().pins, [[0xAB; 32], [0x01; 32]]);
+        for wrong in ["", "aB", &"aB".repeat(33), &"xy".repeat(32)] {
+            assert!(endpoint.pin_server_key(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(endpoint.tls().pins.len(), 2);
+    }
+
+    #[test]
+    fn certificates_are_told_apart_for_the_connect_budget() {
+        let mut endpoint = endpoint();
+        assert!(!endpoint.has_client_certificate());
+        assert_eq!(endpoint.client_certificate_key(), None);
+        let mut key_of = |client| {
+            endpoint.tls_mut().client = client;
+            assert!(endpoint.has_client_certificate());
+            endpoint.client_certificate_key().unwrap()
+        };
+        assert_eq!(key_of(files()), "certificate cert.pem");
+        let [one, other] = [&b"1"[..], b"2"].map(|pem_text| key_of(pem(pem_text)));
+        assert!(one != other && one.starts_with("certificate "));
+        assert_eq!(one, key_of(pem(b"1")));
+    }
+}

@@ -227,4 +227,30 @@ mod tests {
             .unwrap();
         assert!(!format!("{endpoint:?}").contains("s3cret"));
     }
+
+    #[test]
+    fn the_way_is_the_one_that_was_set() {
+        let mut endpoint = Endpoint::host("a.example", 1).unwrap();
+        endpoint.set_local_address("192.0.2.1").unwrap();
+        endpoint.set_interface("eth0.1").unwrap();
+        for name in ["a b", "a/b", "a\nb", "a\0b"] {
+            assert!(endpoint.set_interface(name).is_err(), "{name:?}");
+        }
+        endpoint.set_address_family(AddressFamily::OnlyIpv6);
+        let way = endpoint.way();
+        assert_eq!(way.local_address, Some([192, 0, 2, 1].into()));
+        assert_eq!(way.interface.as_deref(), Some("eth0.1"));
+        assert_eq!(way.family, AddressFamily::OnlyIpv6);
+
+        endpoint.set_http_proxy("p.example", 8080, None).unwrap();
+        let proxy = endpoint.way().proxy.clone().unwrap();
+        assert_eq!(proxy.to_string(), "the HTTP proxy p.example:8080");
+        assert_eq!((proxy.kind, proxy.login), (ProxyKind::Http, None));
+        endpoint
+            .set_socks5_proxy("::1", 1080, Some(("a:b", "")))
+            .unwrap();
+        let proxy = endpoint.way().proxy.clone().unwrap();
+        assert_eq!(proxy.to_string(), "the SOCKS proxy ::1:1080");
+        assert_eq!(proxy.login, Some(("a:b".to_owned(), Secret::new(""))));
+    }
 }

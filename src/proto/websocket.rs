@@ -193,6 +193,14 @@ mod tests {
             let problem = answer(text.as_bytes(), KEY).unwrap().unwrap_err();
             assert!(problem.contains(words), "{problem}");
         }
+        let head = &format!("HTTP/1.1 101 {}", "x".repeat(ANSWER_LEN))[..=ANSWER_LEN];
+        assert_eq!(answer(&head.as_bytes()[..ANSWER_LEN], KEY), None);
+        assert!(answer(head.as_bytes(), KEY).is_some());
+        // What it says may go to a terminal, and need not be short.
+        let hostile = format!("HTTP/1.1 500 \x1b[2J{}\r\n\r\n", "x".repeat(100));
+        let problem = answer(hostile.as_bytes(), KEY).unwrap().unwrap_err();
+        let expected = format!("the server answers HTTP/1.1 500 [2J{}", "x".repeat(64));
+        assert_eq!(problem, expected);
         let unnamed = YES.replace("Sec-WebSocket-Protocol: mqtt\r\n", "");
         assert!(answer(unnamed.as_bytes(), KEY).unwrap().is_ok());
     }
@@ -207,5 +215,7 @@ mod tests {
             endpoint.set_websocket("/mqtt").is_ok(),
             cfg!(feature = "websocket")
         );
+        #[cfg(feature = "websocket")]
+        assert_eq!(endpoint.way().websocket.as_deref(), Some("/mqtt"));
     }
 }

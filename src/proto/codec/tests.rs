@@ -118,7 +118,9 @@ proptest! {
         let Ok(Packet::Publish(publish)) = read_one(&bytes) else {
             return Err(TestCaseError::fail("not a PUBLISH"));
         };
-        prop_assert_eq!(publish.topic(), topic);
+        prop_assert_eq!(publish.topic(), &topic);
+        let longer = topic + "x";
+        prop_assert_eq!((publish.is_on(publish.topic()), publish.is_on(&longer)), (true, false));
         prop_assert_eq!(publish.payload(), payload);
         prop_assert_eq!(publish.qos(), qos);
         prop_assert_eq!(publish.id(), (qos == Qos::AtLeastOnce).then_some(id));
