@@ -197,3 +197,52 @@ fn no_more_leaves_in_a_second_than_the_rates_allow() {
         assert_eq!(bench.outbox.poll_fill(NOW), Some(next), "{qos:?}");
     }
 }
+
+#[test]
+fn what_a_rate_holds_back_is_charged_until_it_has_left() {
+    let mut bench = connected(10);
+    publish(&mut bench, 1, 30, Qos::AtLeastOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    bench.outbox.shapers = [Shaper::new(Some(2)), Shaper::new(None)];
+    let tokens = publish(&mut bench, 2, 20, Qos::AtMostOnce);
+    publish(&mut bench, 1, 20, Qos::AtMostOnce);
+    for (second, left) in [(0, 1), (1, 0)] {
+        let now = Duration::from_secs(second);
+        bench.outbox.fill(&mut chunk, now);
+        bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+        let (outbox, owed) = (&bench.outbox, 30);
+        assert_eq!(
+            (outbox.operations(), outbox.bytes()),
+            (1 + left, owed + left * 20)
+        );
+        if left == 1 {
+            assert_eq!(completed(&mut bench), tokens);
+        }
+    }
+}
+
+#[test]
+fn a_mark_between_messages_that_a_rate_parts_is_passed_by_the_first_of_them() {
+    let mut bench = connected(10);
+    bench.outbox.shapers = [Shaper::new(Some(2)), Shaper::new(None)];
+    publish(&mut bench, 2, 20, Qos::AtMostOnce);
+    let mark = bench.outbox.mark();
+    publish(&mut bench, 1, 20, Qos::AtMostOnce);
+    assert!(!bench.outbox.has_passed(mark));
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert!(!bench.outbox.has_passed(mark));
+    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    assert!(bench.outbox.has_passed(mark));
+}
+
+#[test]
+fn a_burst_of_qos_0_leaves_in_writes_of_64_kib() {
+    let mut bench = connected(10);
+    publish(&mut bench, 100, 1000, Qos::AtMostOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!(chunk.len(), 66_000, "whole messages, until it is full");
+}
