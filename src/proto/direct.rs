@@ -228,3 +228,6 @@ impl Direct {
         oldest.all(|segment| segment.first >= mark)
     }
 }
+
+#[cfg(test)]
+mod tests;
