@@ -8,6 +8,8 @@ mod ending;
 mod packets;
 
 #[cfg(test)]
+mod tests_calls;
+#[cfg(test)]
 mod tests_found;
 #[cfg(test)]
 mod tests_goodbye;

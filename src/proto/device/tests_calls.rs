@@ -1,0 +1,234 @@
+//! What the application asks of the device, and what it is told and what is counted at the end.
+
+use super::*;
+use crate::proto::codec::Packet;
+use crate::{Endpoint, Identity, OutboxPolicy, TopicFilter};
+
+const T: fn(u64) -> Duration = Duration::from_secs;
+
+struct Bench {
+    device: Device<u32>,
+    budget: Budget,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let identity = Identity::verbatim("device", "user", "password").unwrap();
+        let endpoint = Endpoint::host("localhost", 1883).unwrap();
+        let mut config = Config::new(&identity, &endpoint).unwrap();
+        config.use_private_profile();
+        change(&mut config);
+        let (device, budget) = (Device::new(config), Budget::new(None));
+        Self { device, budget }
+    }
+
+    fn started() -> Self {
+        let mut bench = Self::new(|_| {});
+        bench.device.start(T(0)).unwrap();
+        bench
+    }
+
+    fn dial(&mut self, now: Duration) {
+        self.device.handle_timeout(now, &mut self.budget);
+        assert_eq!(self.device.poll_action(), Some(Action::Dial));
+    }
+
+    fn connect(&mut self, now: Duration) {
+        self.dial(now);
+        self.device.handle_link_up();
+        self.write(now);
+        let accepted = Packet::ConnAck {
+            session_present: false,
+            code: 0,
+        };
+        self.receive(accepted, now);
+        assert_eq!(self.device.state(), State::Connected);
+    }
+
+    fn receive(&mut self, packet: Packet, now: Duration) {
+        self.device.handle_packets([packet].into_iter(), now);
+    }
+
+    fn write(&mut self, now: Duration) {
+        let mut chunk = Chunk::default();
+        self.device.poll_transmit(&mut chunk, now);
+        self.device.handle_written(&mut chunk, now);
+    }
+
+    fn lose(&mut self, kind: ErrorKind, now: Duration) {
+        let error = Error::new(kind, Stage::Session, "for the test");
+        let (chunk, budget) = (Chunk::default(), &mut self.budget);
+        self.device.handle_lost(Some(error), chunk, now, 0, budget);
+    }
+
+    fn publish(&mut self) -> Token {
+        let sent = self.device.publish("a", b"x", Qos::AtLeastOnce, true, None);
+        sent.unwrap().unwrap()
+    }
+
+    /// Kinds of the events since the last call, and how the operations ended.
+    fn told(&mut self) -> (Vec<EventKind>, Vec<(Token, Option<ErrorKind>)>) {
+        let (mut events, mut ends) = (Vec::new(), Vec::new());
+        for output in self.device.outputs().drain(..) {
+            match output {
+                Output::Event(event) => events.push(event.kind),
+                Output::Completion(end) => {
+                    ends.push((end.token, end.result.err().map(|error| error.kind())));
+                }
+                _ => {}
+            }
+        }
+        (events, ends)
+    }
+}
+
+#[test]
+fn a_stop_of_what_was_never_started_changes_nothing() {
+    let mut bench = Bench::new(|_| {});
+    bench.device.stop(T(5));
+    bench.publish();
+    bench.device.start(T(0)).unwrap();
+    bench.connect(T(0));
+}
+
+#[test]
+fn a_wait_ends_when_it_is_told_to() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    bench.lose(ErrorKind::Network, T(100));
+    assert_eq!(bench.device.state(), State::Waiting);
+    bench.device.handle_timeout(T(100), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), None);
+    bench.device.retry_now(T(100));
+    bench.dial(T(100));
+}
+
+#[test]
+fn what_is_dropped_for_something_new_is_told_at_once() {
+    let mut bench = Bench::new(|config| {
+        config.set_outbox_policy(OutboxPolicy::DropOldest);
+        config.set_outbox_limit(1, 1_000_000).unwrap();
+    });
+    let first = bench.publish();
+    assert_eq!(bench.told(), (vec![], vec![]));
+    bench.publish();
+    let dropped = (first, Some(ErrorKind::Dropped));
+    assert_eq!(bench.told(), (vec![], vec![dropped]));
+    assert_eq!(bench.device.counters().published, 2);
+}
+
+#[test]
+fn a_mark_is_passed_when_what_was_before_it_is_acknowledged() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    bench.publish();
+    let mark = bench.device.mark();
+    bench.write(T(0));
+    assert!(!bench.device.has_passed(mark));
+    bench.receive(Packet::PubAck { id: 1 }, T(0));
+    assert!(bench.device.has_passed(mark));
+}
+
+#[test]
+fn a_client_that_is_destroyed_leaves_nothing_untold_and_no_handler() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    let filter = TopicFilter::parse("a").unwrap();
+    let make = || 7;
+    let subscription = bench.device.subscribe(filter, Qos::AtMostOnce, make);
+    let message = bench.publish();
+    bench.device.outputs().clear();
+    bench.device.abandon(T(1));
+    let released = |output: &Output<u32>| matches!(output, Output::Release(7));
+    assert!(bench.device.outputs().iter().any(released));
+    let cancelled = Some(ErrorKind::Cancelled);
+    let mut ends = bench.told().1;
+    ends.sort_unstable_by_key(|&(token, _)| token);
+    assert_eq!(
+        ends,
+        [(subscription.unwrap(), cancelled), (message, cancelled)]
+    );
+    bench.device.handle_timeout(T(1), &mut bench.budget);
+    bench.write(T(1));
+    assert_eq!(bench.device.poll_action(), Some(Action::Goodbye));
+}
+
+#[test]
+fn a_crash_ends_everything_in_every_state() {
+    let mut stopped = Bench::new(|_| {});
+    let mut connecting = Bench::started();
+    connecting.dial(T(0));
+    let mut connected = Bench::started();
+    connected.connect(T(0));
+    for (bench, events) in [
+        (&mut stopped, &[EventKind::Stopped][..]),
+        (
+            &mut connecting,
+            &[EventKind::ConnectFailed, EventKind::Stopped],
+        ),
+        (
+            &mut connected,
+            &[EventKind::Disconnected, EventKind::Stopped],
+        ),
+    ] {
+        let token = bench.publish();
+        bench.told();
+        bench.device.crash("for the test");
+        assert_eq!(bench.device.state(), State::Stopped);
+        let cancelled = (token, Some(ErrorKind::Cancelled));
+        assert_eq!(bench.told(), (events.to_vec(), vec![cancelled]));
+    }
+}
+
+#[test]
+fn each_lost_connection_is_counted_under_what_ended_it() {
+    let mut bench = Bench::started();
+    let kinds = [
+        ErrorKind::Network,
+        ErrorKind::ClosedByPeer,
+        ErrorKind::KeepAliveTimeout,
+        ErrorKind::Protocol,
+        ErrorKind::TakenOver,
+        ErrorKind::InboxOverflow,
+    ];
+    for round in 0..2 * kinds.len() as u64 {
+        let now = T(1000 * round);
+        bench.connect(now);
+        bench.lose(kinds[round as usize % kinds.len()], now + T(100));
+    }
+    bench.dial(T(100_000));
+    bench.lose(ErrorKind::Network, T(100_001));
+    let counted = bench.device.counters();
+    let lost = [
+        counted.lost_network,
+        counted.lost_closed,
+        counted.lost_silent,
+        counted.lost_protocol,
+        counted.lost_taken_over,
+        counted.lost_overflow,
+    ];
+    assert_eq!((lost, counted.failures), ([2; 6], 1));
+    assert_eq!((counted.connects, counted.attempts), (12, 13));
+}
+
+/// Whether the third of three connections, each lost after its time with its error, was taken over.
+fn is_taken_over(lost: [(Duration, ErrorKind); 3]) -> bool {
+    let mut bench = Bench::started();
+    for (round, (after, kind)) in (0..).zip(lost) {
+        assert!(!bench.told().0.contains(&EventKind::TakenOver), "{round}");
+        bench.connect(T(1000 * round));
+        bench.lose(kind, T(1000 * round) + after);
+    }
+    bench.told().0.contains(&EventKind::TakenOver)
+}
+
+#[test]
+fn three_connections_in_a_row_that_the_peer_soon_closes_look_like_a_rival() {
+    let closed = |seconds| (T(seconds), ErrorKind::ClosedByPeer);
+    assert!(is_taken_over([closed(1), closed(59), closed(0)]));
+    // From 60 s on, a connection was a stable one.
+    assert!(!is_taken_over([closed(1), closed(1), closed(60)]));
+    assert!(!is_taken_over([closed(1), closed(61), closed(1)]));
+    let cut = (T(1), ErrorKind::Network);
+    assert!(!is_taken_over([closed(1), cut, closed(1)]));
+}
