@@ -34,11 +34,15 @@ impl Bench {
     }
 
     fn connect(&mut self, now: Duration) {
+        self.resume(false, now);
+    }
+
+    fn resume(&mut self, session_present: bool, now: Duration) {
         self.dial(now);
         self.device.handle_link_up();
         self.write(now);
         let accepted = Packet::ConnAck {
-            session_present: false,
+            session_present,
             code: 0,
         };
         self.receive(accepted, now);
@@ -49,10 +53,25 @@ impl Bench {
         self.device.handle_packets([packet].into_iter(), now);
     }
 
-    fn write(&mut self, now: Duration) {
+    /// What leaves, which the socket takes at once.
+    fn write(&mut self, now: Duration) -> Vec<u8> {
         let mut chunk = Chunk::default();
         self.device.poll_transmit(&mut chunk, now);
+        let bytes = chunk.rest().concat();
         self.device.handle_written(&mut chunk, now);
+        bytes
+    }
+
+    fn subscribe(&mut self, filter: &str) -> Token {
+        let filter = TopicFilter::parse(filter).unwrap();
+        let subscribed = self.device.subscribe(filter, Qos::AtMostOnce, || 7);
+        subscribed.unwrap()
+    }
+
+    fn message(topic: &str, payload: &[u8]) -> Packet {
+        let mut bytes = BytesMut::new();
+        codec::encode_publish(&mut bytes, topic, payload, Qos::AtMostOnce);
+        codec::decode(bytes.freeze(), 2).unwrap()
     }
 
     fn lose(&mut self, kind: ErrorKind, now: Duration) {
@@ -133,9 +152,7 @@ fn a_mark_is_passed_when_what_was_before_it_is_acknowledged() {
 fn a_client_that_is_destroyed_leaves_nothing_untold_and_no_handler() {
     let mut bench = Bench::started();
     bench.connect(T(0));
-    let filter = TopicFilter::parse("a").unwrap();
-    let make = || 7;
-    let subscription = bench.device.subscribe(filter, Qos::AtMostOnce, make);
+    let subscription = bench.subscribe("a");
     let message = bench.publish();
     bench.device.outputs().clear();
     bench.device.abandon(T(1));
@@ -144,10 +161,7 @@ fn a_client_that_is_destroyed_leaves_nothing_untold_and_no_handler() {
     let cancelled = Some(ErrorKind::Cancelled);
     let mut ends = bench.told().1;
     ends.sort_unstable_by_key(|&(token, _)| token);
-    assert_eq!(
-        ends,
-        [(subscription.unwrap(), cancelled), (message, cancelled)]
-    );
+    assert_eq!(ends, [(subscription, cancelled), (message, cancelled)]);
     bench.device.handle_timeout(T(1), &mut bench.budget);
     bench.write(T(1));
     assert_eq!(bench.device.poll_action(), Some(Action::Goodbye));
@@ -231,4 +245,114 @@ fn three_connections_in_a_row_that_the_peer_soon_closes_look_like_a_rival() {
     assert!(!is_taken_over([closed(1), closed(61), closed(1)]));
     let cut = (T(1), ErrorKind::Network);
     assert!(!is_taken_over([closed(1), cut, closed(1)]));
+}
+
+#[test]
+fn a_kick_notice_names_the_rival_as_the_cause_of_the_loss() {
+    for (topic, payload, is_kick) in [
+        ("/ext/notify", &br#"{"kick":{}}"#[..], true),
+        ("/ext/notify", br#"{"hint":{}}"#, false),
+        ("/ext/other", br#"{"kick":{}}"#, false),
+    ] {
+        let mut bench = Bench::started();
+        bench.connect(T(0));
+        bench.receive(Bench::message(topic, payload), T(1));
+        bench.lose(ErrorKind::ClosedByPeer, T(1));
+        let events = bench.told().0;
+        assert_eq!(events.contains(&EventKind::TakenOver), is_kick, "{topic}");
+    }
+}
+
+const DISCONNECT: [u8; 2] = [0xE0, 0];
+
+#[test]
+fn a_stop_waits_for_what_is_owed_and_no_longer() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    let token = bench.publish();
+    bench.write(T(0));
+    bench.device.stop(T(10));
+    bench.device.handle_timeout(T(1), &mut bench.budget);
+    assert!(bench.write(T(1)).is_empty());
+    bench.receive(Packet::PubAck { id: 1 }, T(2));
+    bench.device.handle_timeout(T(2), &mut bench.budget);
+    assert_eq!(bench.write(T(2)), DISCONNECT);
+    assert_eq!(bench.told().1, [(token, None)]);
+}
+
+#[test]
+fn a_stop_cancels_at_its_deadline_what_is_still_owed() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    let token = bench.publish();
+    bench.write(T(0));
+    bench.device.stop(T(10));
+    bench.device.handle_timeout(T(10), &mut bench.budget);
+    assert_eq!(bench.write(T(10)), DISCONNECT);
+    assert_eq!(bench.told().1, [(token, Some(ErrorKind::Cancelled))]);
+}
+
+#[test]
+fn a_stop_with_nothing_owed_says_goodbye_before_its_deadline() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    bench.device.stop(T(10));
+    bench.device.handle_timeout(T(0), &mut bench.budget);
+    assert_eq!(bench.write(T(0)), DISCONNECT);
+}
+
+#[test]
+fn every_acknowledgement_shows_that_the_platform_still_answers() {
+    let ended = |bench: &mut Bench, filter| {
+        let filter = TopicFilter::parse(filter).unwrap();
+        bench.device.unsubscribe(filter).unwrap();
+    };
+    for (kind, acknowledgement) in [
+        Packet::PubAck { id: 1 },
+        Packet::SubAck {
+            id: 1,
+            codes: vec![0],
+        },
+        Packet::UnsubAck { id: 1 },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut bench = Bench::new(|config| {
+            config.set_ack_timeout(T(4)).unwrap();
+            config.set_filters_per_packet(1).unwrap();
+        });
+        bench.device.start(T(0)).unwrap();
+        bench.connect(T(0));
+        for filter in ["a", "b"] {
+            match kind {
+                0 => drop(bench.publish()),
+                1 => drop(bench.subscribe(filter)),
+                _ => ended(&mut bench, filter),
+            }
+        }
+        bench.write(T(0));
+        bench.receive(acknowledgement, T(3));
+        bench.device.handle_timeout(T(5), &mut bench.budget);
+        assert_eq!(bench.device.poll_action(), None, "{kind}");
+        bench.device.handle_timeout(T(7), &mut bench.budget);
+        assert_eq!(bench.device.poll_action(), Some(Action::Hangup), "{kind}");
+    }
+}
+
+#[test]
+fn a_session_that_was_kept_is_not_asked_again_for_what_it_granted() {
+    let mut bench = Bench::new(|config| config.set_clean_session(false));
+    bench.device.start(T(0)).unwrap();
+    bench.connect(T(0));
+    bench.subscribe("a");
+    let subscribe = bench.write(T(0));
+    let codes = vec![0];
+    bench.receive(Packet::SubAck { id: 1, codes }, T(0));
+    bench.lose(ErrorKind::Network, T(100));
+    bench.resume(true, T(1000));
+    assert!(bench.write(T(1000)).is_empty());
+    bench.lose(ErrorKind::Network, T(1100));
+    bench.resume(false, T(2000));
+    assert_eq!(bench.write(T(2000))[4..], subscribe[4..]);
 }
