@@ -15,6 +15,8 @@ mod tests_found;
 mod tests_goodbye;
 #[cfg(test)]
 mod tests_normative;
+#[cfg(test)]
+mod tests_packets;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod tests_random;
 

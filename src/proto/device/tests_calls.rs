@@ -2,42 +2,51 @@
 
 use super::*;
 use crate::proto::codec::Packet;
+use crate::proto::trust::ClientCertificate;
 use crate::{Endpoint, Identity, OutboxPolicy, TopicFilter};
 
-const T: fn(u64) -> Duration = Duration::from_secs;
+pub(super) const T: fn(u64) -> Duration = Duration::from_secs;
 
-struct Bench {
-    device: Device<u32>,
+pub(super) struct Bench {
+    pub(super) device: Device<u32>,
     budget: Budget,
 }
 
 impl Bench {
-    fn new(change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Config)) -> Self {
         let identity = Identity::verbatim("device", "user", "password").unwrap();
-        let endpoint = Endpoint::host("localhost", 1883).unwrap();
-        let mut config = Config::new(&identity, &endpoint).unwrap();
+        Self::of(&identity, change)
+    }
+
+    pub(super) fn of(identity: &Identity, change: impl FnOnce(&mut Config)) -> Self {
+        let mut endpoint = Endpoint::host("localhost", 1883).unwrap();
+        if identity.is_certificate() {
+            let [certificate, key] = ["cert.pem", "key.pem"].map(Into::into);
+            endpoint.tls_mut().client = Some(ClientCertificate::Files { certificate, key });
+        }
+        let mut config = Config::new(identity, &endpoint).unwrap();
         config.use_private_profile();
         change(&mut config);
         let (device, budget) = (Device::new(config), Budget::new(None));
         Self { device, budget }
     }
 
-    fn started() -> Self {
+    pub(super) fn started() -> Self {
         let mut bench = Self::new(|_| {});
         bench.device.start(T(0)).unwrap();
         bench
     }
 
-    fn dial(&mut self, now: Duration) {
+    pub(super) fn dial(&mut self, now: Duration) {
         self.device.handle_timeout(now, &mut self.budget);
         assert_eq!(self.device.poll_action(), Some(Action::Dial));
     }
 
-    fn connect(&mut self, now: Duration) {
+    pub(super) fn connect(&mut self, now: Duration) {
         self.resume(false, now);
     }
 
-    fn resume(&mut self, session_present: bool, now: Duration) {
+    pub(super) fn resume(&mut self, session_present: bool, now: Duration) {
         self.dial(now);
         self.device.handle_link_up();
         self.write(now);
@@ -49,12 +58,12 @@ impl Bench {
         assert_eq!(self.device.state(), State::Connected);
     }
 
-    fn receive(&mut self, packet: Packet, now: Duration) {
+    pub(super) fn receive(&mut self, packet: Packet, now: Duration) {
         self.device.handle_packets([packet].into_iter(), now);
     }
 
     /// What leaves, which the socket takes at once.
-    fn write(&mut self, now: Duration) -> Vec<u8> {
+    pub(super) fn write(&mut self, now: Duration) -> Vec<u8> {
         let mut chunk = Chunk::default();
         self.device.poll_transmit(&mut chunk, now);
         let bytes = chunk.rest().concat();
@@ -62,25 +71,25 @@ impl Bench {
         bytes
     }
 
-    fn subscribe(&mut self, filter: &str) -> Token {
+    pub(super) fn subscribe(&mut self, filter: &str) -> Token {
         let filter = TopicFilter::parse(filter).unwrap();
         let subscribed = self.device.subscribe(filter, Qos::AtMostOnce, || 7);
         subscribed.unwrap()
     }
 
-    fn message(topic: &str, payload: &[u8]) -> Packet {
+    pub(super) fn message(topic: &str, payload: &[u8]) -> Packet {
         let mut bytes = BytesMut::new();
         codec::encode_publish(&mut bytes, topic, payload, Qos::AtMostOnce);
         codec::decode(bytes.freeze(), 2).unwrap()
     }
 
-    fn lose(&mut self, kind: ErrorKind, now: Duration) {
+    pub(super) fn lose(&mut self, kind: ErrorKind, now: Duration) {
         let error = Error::new(kind, Stage::Session, "for the test");
         let (chunk, budget) = (Chunk::default(), &mut self.budget);
         self.device.handle_lost(Some(error), chunk, now, 0, budget);
     }
 
-    fn publish(&mut self) -> Token {
+    pub(super) fn publish(&mut self) -> Token {
         let sent = self.device.publish("a", b"x", Qos::AtLeastOnce, true, None);
         sent.unwrap().unwrap()
     }
