@@ -214,6 +214,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_notice_names_the_owner_of_a_certificate_or_nobody() {
+        let owner = |notice: &str| Identity::from_notice(notice.as_bytes());
+        let named = Identity::with_certificate("pk", "dn").unwrap();
+        let notice = r#"{"productKey":"pk","deviceName":"dn","x":1}"#;
+        assert_eq!(owner(notice), Some(named));
+        for nobody in [
+            "",
+            "{}",
+            r#"{"productKey":"pk"}"#,
+            r#"{"productKey":"","deviceName":""}"#,
+            r#"{"productKey":"p k","deviceName":"dn"}"#,
+        ] {
+            assert_eq!(owner(nobody), None, "{nobody}");
+        }
+    }
+
     /// A text with the right checksum.
     fn summed(body: &str) -> String {
         let body = format!("{FIRST_LINE}\n{body}");

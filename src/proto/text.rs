@@ -172,6 +172,27 @@ mod tests {
     }
 
     #[test]
+    fn lengths_and_characters_are_those_that_are_allowed() {
+        assert_eq!(check_len("id", "", 0..=3), Ok(()));
+        assert_eq!(check_len("id", "abc", 1..=3), Ok(()));
+        for (value, problem) in [
+            ("", "id is empty"),
+            (
+                "abcd",
+                "id is \"abcd\", 4 bytes long: at most 3 are allowed",
+            ),
+        ] {
+            let error = check_len("id", value, 1..=3).unwrap_err();
+            assert_eq!(error.to_string(), problem);
+        }
+        let digits = |value| check_chars("id", value, |c| c.is_ascii_digit(), "the digits");
+        assert_eq!((digits(""), digits("12")), (Ok(()), Ok(())));
+        let problem = "id is \"1a\": 'a' is not one of the digits";
+        assert_eq!(digits("1a").unwrap_err().to_string(), problem);
+        assert_eq!(check_secret("secret", "s", 1..=1), Ok(()));
+    }
+
+    #[test]
     fn a_refused_secret_is_described_by_its_length_alone() {
         let long = check_secret("device_secret", "hunter2", 1..=3).unwrap_err();
         assert_eq!(
