@@ -365,3 +365,223 @@ fn a_session_that_was_kept_is_not_asked_again_for_what_it_granted() {
     bench.resume(false, T(2000));
     assert_eq!(bench.write(T(2000))[4..], subscribe[4..]);
 }
+
+#[test]
+fn there_is_room_while_the_queue_is_half_empty() {
+    let mut bench = Bench::new(|config| {
+        config.set_payload_limit(1000).unwrap();
+        config.set_topic_limit(64).unwrap();
+        config.set_outbox_limit(4, 10_000).unwrap();
+    });
+    let mut send = |len: usize| {
+        let (topic, payload) = ("a", vec![0; len]);
+        let sent = bench
+            .device
+            .publish(topic, &payload, Qos::AtLeastOnce, false, None);
+        sent.unwrap();
+        (bench.device.outbox_level().0, bench.device.has_room())
+    };
+    assert_eq!(
+        [send(1), send(1), send(1)],
+        [(1, true), (2, true), (3, false)]
+    );
+
+    let mut bench = Bench::new(|config| {
+        config.set_payload_limit(1000).unwrap();
+        config.set_topic_limit(64).unwrap();
+        config.set_outbox_limit(1000, 10_000).unwrap();
+    });
+    while bench.device.has_room() {
+        let sent = bench
+            .device
+            .publish("a", &[0; 100], Qos::AtLeastOnce, false, None);
+        sent.unwrap();
+    }
+    let (operations, bytes) = bench.device.outbox_level();
+    assert!(
+        (5001..5200).contains(&bytes),
+        "{operations} of {bytes} bytes"
+    );
+}
+
+#[test]
+fn bytes_are_counted_and_what_waits_for_callbacks_too() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    let before = bench.device.counters().bytes_sent;
+    assert!(before > 20, "the CONNECT");
+    bench.publish();
+    let sent = bench.write(T(0)).len() as u64;
+    assert_eq!(bench.device.counters().bytes_sent, before + sent);
+    bench.device.count_received(3);
+    bench.device.count_received(4);
+    assert_eq!(bench.device.counters().bytes_received, 7);
+    assert_eq!(bench.device.inbox_level(), 0);
+    bench.subscribe("a");
+    bench.receive(Bench::message("a", b"x"), T(0));
+    let waiting = bench.device.inbox_level();
+    assert!(waiting > 6, "{waiting}");
+    bench
+        .device
+        .handle_delivered(waiting, 0, std::iter::empty());
+    assert_eq!(bench.device.inbox_level(), 0);
+}
+
+#[test]
+fn the_last_failure_is_kept_until_there_is_a_connection_or_a_stop() {
+    let mut bench = Bench::started();
+    let kind = |bench: &Bench| bench.device.last_failure().map(Error::kind);
+    assert_eq!(kind(&bench), None);
+    bench.dial(T(0));
+    bench.lose(ErrorKind::Dns, T(0));
+    assert_eq!(kind(&bench), Some(ErrorKind::Dns));
+    bench.connect(T(1000));
+    assert_eq!(kind(&bench), None);
+    bench.lose(ErrorKind::Network, T(1100));
+    assert_eq!(kind(&bench), Some(ErrorKind::Network));
+    bench.device.stop(T(1100));
+    bench.device.handle_timeout(T(1100), &mut bench.budget);
+    assert_eq!((bench.device.state(), kind(&bench)), (State::Stopped, None));
+}
+
+#[test]
+fn a_connect_ends_at_its_timeout_which_a_wait_for_a_turn_stops() {
+    let mut bench = Bench::started();
+    bench.dial(T(0));
+    assert_eq!(bench.device.state(), State::Connecting);
+    bench
+        .device
+        .handle_stage(Stage::Session, T(0), &mut bench.budget);
+    bench.device.handle_timeout(T(100), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), None);
+    bench
+        .device
+        .handle_stage(Stage::Tcp, T(100), &mut bench.budget);
+    bench.device.handle_timeout(T(109), &mut bench.budget);
+    assert!(!bench.device.has_action());
+    bench.device.handle_timeout(T(110), &mut bench.budget);
+    assert!(bench.device.has_action());
+    assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
+    assert!(!bench.device.has_action());
+    bench.lose(ErrorKind::Network, T(110));
+    let failure = bench.device.last_failure().unwrap();
+    assert_eq!(
+        (failure.kind(), failure.stage()),
+        (ErrorKind::ConnectTimeout, Stage::Tcp)
+    );
+}
+
+#[test]
+fn there_is_something_to_send_only_on_a_connection_and_until_it_ends() {
+    let mut bench = Bench::started();
+    bench.publish();
+    assert!(!bench.device.has_transmit(T(0)), "there is no connection");
+    bench.dial(T(0));
+    bench.device.handle_link_up();
+    assert!(bench.device.has_transmit(T(0)), "CONNECT");
+    bench.write(T(0));
+    assert!(!bench.device.has_transmit(T(0)), "CONNACK comes first");
+    let (session_present, code) = (false, 0);
+    bench.receive(
+        Packet::ConnAck {
+            session_present,
+            code,
+        },
+        T(0),
+    );
+    assert!(bench.device.has_transmit(T(0)), "the message");
+    bench.write(T(0));
+    assert!(!bench.device.has_transmit(T(0)));
+    bench.publish();
+    bench.device.stop(T(0));
+    bench.device.handle_timeout(T(0), &mut bench.budget);
+    assert!(bench.device.has_transmit(T(0)), "DISCONNECT");
+    bench.write(T(0));
+    assert!(!bench.device.has_transmit(T(0)));
+
+    // An attempt that was given up says nothing, though the link comes up.
+    let mut bench = Bench::started();
+    bench.dial(T(0));
+    bench.device.stop(T(0));
+    bench.device.handle_timeout(T(0), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
+    bench.device.handle_link_up();
+    assert!(bench.write(T(0)).is_empty() && !bench.device.has_transmit(T(0)));
+}
+
+#[test]
+fn an_acknowledgement_leaves_when_the_callback_has_returned() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    let mut bytes = BytesMut::new();
+    let id_at = codec::encode_publish(&mut bytes, "a", b"x", Qos::AtLeastOnce);
+    codec::set_packet_id(&mut bytes, id_at, 7);
+    bench.receive(codec::decode(bytes.freeze(), 2).unwrap(), T(0));
+    let connection = bench
+        .device
+        .outputs()
+        .iter()
+        .find_map(|output| match output {
+            Output::Message { connection, .. } => Some(*connection),
+            _ => None,
+        });
+    assert!(!bench.device.has_transmit(T(0)));
+    let acks = [(connection.unwrap(), 7)].into_iter();
+    let waiting = bench.device.inbox_level();
+    bench.device.handle_delivered(waiting, 0, acks);
+    assert!(bench.device.has_transmit(T(0)));
+    assert_eq!(bench.write(T(0)), [0x40, 2, 0, 7]);
+}
+
+#[test]
+fn messages_that_were_dropped_are_summed_up_while_nobody_listens() {
+    let mut bench = Bench::new(|config| {
+        config.set_outbox_policy(OutboxPolicy::DropOldest);
+        config.set_outbox_limit(2, 1_000_000).unwrap();
+    });
+    let send = |bench: &mut Bench, count: usize| {
+        for _ in 0..count {
+            let sent = bench
+                .device
+                .publish("a", b"x", Qos::AtMostOnce, false, None);
+            sent.unwrap();
+        }
+    };
+    let told = |bench: &mut Bench| {
+        let outputs = bench.device.outputs().drain(..);
+        let told = outputs.filter_map(|output| match output {
+            Output::Event(event) => Some((event.dropped, event.text)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let text = |count: u64| (count, format!("{count} messages of QoS 0 were dropped"));
+    send(&mut bench, 2);
+    assert_eq!(told(&mut bench), []);
+    send(&mut bench, 4);
+    assert_eq!(told(&mut bench), [text(1)]);
+    bench.device.handle_delivered(0, 0, std::iter::empty());
+    assert_eq!(told(&mut bench), [text(3)]);
+    bench.device.handle_delivered(0, 0, std::iter::empty());
+    assert_eq!(told(&mut bench), []);
+    assert_eq!(bench.device.counters().dropped, 4);
+}
+
+#[test]
+fn an_end_of_a_subscription_that_a_stop_cancelled_is_sent_if_the_session_is_kept() {
+    for kept in [true, false] {
+        let mut bench = Bench::new(|config| config.set_clean_session(!kept));
+        bench.device.start(T(0)).unwrap();
+        bench.connect(T(0));
+        let filter = TopicFilter::parse("a").unwrap();
+        bench.device.unsubscribe(filter).unwrap();
+        bench.device.stop(T(0));
+        bench.device.handle_timeout(T(0), &mut bench.budget);
+        bench.write(T(0));
+        bench.lose(ErrorKind::ClosedByPeer, T(1));
+        bench.device.start(T(2)).unwrap();
+        bench.resume(kept, T(2));
+        let unsubscribes = bench.write(T(2)).first() == Some(&0xA2);
+        assert_eq!(unsubscribes, kept);
+    }
+}
