@@ -116,6 +116,7 @@ mod tests {
         assert_eq!(profile.own_topic_slashes, None);
         assert_eq!(profile.packet_len(), MQTT_PACKET_LEN);
         assert_eq!(profile.subscriptions, usize::MAX);
+        assert_eq!(profile.filters_per_packet, 4094);
         assert_eq!(profile.connects_per_minute, None);
         assert_eq!(profile.backoff_min, Profile::platform().backoff_min);
         assert_eq!(profile.backoff_max, Profile::platform().backoff_max);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{Config, Endpoint, Error, ErrorKind, Identity, OutboxPolicy, Profile, TakeOverPolicy};
+use crate::proto::trust::ClientCertificate;
+use crate::{
+    Config, Endpoint, Error, ErrorKind, HexCase, Identity, OutboxPolicy, Profile, SignMethod,
+    TakeOverPolicy,
+};
 
 fn identity() -> Identity {
     Identity::with_secret("pk", "device", "secret").unwrap()
@@ -125,6 +129,33 @@ fn what_was_set_is_what_is_read() {
     assert_eq!(config.take_over_policy(), TakeOverPolicy::Wait);
     config.set_take_over_policy(TakeOverPolicy::Fight);
     assert_eq!(config.take_over_policy(), TakeOverPolicy::Fight);
+}
+
+#[test]
+fn what_credentials_are_made_with_is_read_as_it_was_set() {
+    let mut config = config();
+    assert!(config.clean_session());
+    config.set_clean_session(false);
+    assert!(!config.clean_session());
+    config.set_sign_method(SignMethod::HmacSha1);
+    assert_eq!(config.sign_method(), SignMethod::HmacSha1);
+    config.set_hex_case(HexCase::Lower);
+    assert_eq!(config.hex_case(), HexCase::Lower);
+}
+
+#[test]
+fn a_certificate_whose_owner_is_not_known_counts_connects_by_itself() {
+    assert_eq!(config().budget_key(), identity().budget_key());
+    let mut endpoint = Endpoint::instance("iot-1").unwrap();
+    let [certificate, key] = ["cert.pem", "key.pem"].map(Into::into);
+    endpoint.tls_mut().client = Some(ClientCertificate::Files { certificate, key });
+    let unknown = Identity::with_certificate("", "").unwrap();
+    let mut config = Config::new(&unknown, &endpoint).unwrap();
+    assert_eq!(config.budget_key(), "certificate cert.pem");
+    let owner = Identity::with_certificate("pk", "device").unwrap();
+    config.set_identity(owner.clone());
+    assert_eq!(config.identity(), &owner);
+    assert_eq!(config.budget_key(), identity().budget_key());
 }
 
 #[test]

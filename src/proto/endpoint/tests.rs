@@ -44,6 +44,18 @@ fn client_certificates_have_a_host_of_their_own_in_each_region() {
 }
 
 #[test]
+fn an_instance_is_known_by_its_id_or_by_its_host() {
+    let instance = Endpoint::instance("iot-1").unwrap();
+    assert_eq!(instance.instance_id(), Some("iot-1"));
+    let host = |host| Endpoint::host(host, 1883).unwrap();
+    let named = host("iot-1.mqtt.iothub.aliyuncs.com");
+    assert_eq!(named.instance_id(), Some("iot-1"));
+    assert_eq!(host("a.iot-1.mqtt.iothub.aliyuncs.com").instance_id(), None);
+    assert_eq!(host("broker.example").instance_id(), None);
+    assert_eq!(Endpoint::region("cn-shanghai").unwrap().instance_id(), None);
+}
+
+#[test]
 fn names_and_addresses_are_hosts() {
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "b".repeat(61));
