@@ -10,7 +10,7 @@ pub(crate) const MQTT_PACKET_LEN: usize = 268_435_455;
 /// What a packet with a message has besides topic and payload, rounded up.
 pub(crate) const PACKET_OVERHEAD: usize = 16;
 /// Most filters of the greatest length that one SUBSCRIBE carries.
-pub(crate) const MQTT_FILTERS_PER_PACKET: usize = MQTT_PACKET_LEN / (MQTT_TEXT_LEN + 3) - 1;
+pub(crate) const MQTT_FILTERS_PER_PACKET: usize = (MQTT_PACKET_LEN - 2) / (MQTT_TEXT_LEN + 3);
 /// Connects that the platform allows a device in a minute. Source: the platform's limits.
 pub(crate) const PLATFORM_CONNECTS: u32 = 5;
 
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(profile.own_topic_slashes, None);
         assert_eq!(profile.packet_len(), MQTT_PACKET_LEN);
         assert_eq!(profile.subscriptions, usize::MAX);
-        assert_eq!(profile.filters_per_packet, 4094);
+        assert_eq!(profile.filters_per_packet, 4095);
         assert_eq!(profile.connects_per_minute, None);
         assert_eq!(profile.backoff_min, Profile::platform().backoff_min);
         assert_eq!(profile.backoff_max, Profile::platform().backoff_max);
@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn a_packet_of_the_most_and_longest_filters_is_a_packet_that_mqtt_can_carry() {
         // Packet id, then for each filter its length, its text and its QoS.
-        let len = 2 + MQTT_FILTERS_PER_PACKET * (2 + MQTT_TEXT_LEN + 1);
-        assert!(len <= MQTT_PACKET_LEN);
+        let len = |filters| 2 + filters * (2 + MQTT_TEXT_LEN + 1);
+        assert!(len(MQTT_FILTERS_PER_PACKET) <= MQTT_PACKET_LEN);
+        assert!(len(MQTT_FILTERS_PER_PACKET + 1) > MQTT_PACKET_LEN);
     }
 }

@@ -287,6 +287,7 @@ fn the_private_profile_has_a_setter_for_each_limit() {
     assert!(config.set_topic_limit(65_536).is_err());
     assert!(config.set_subscription_limit(0).is_err());
     assert!(config.set_filters_per_packet(0).is_err());
+    assert!(config.set_filters_per_packet(4095).is_ok());
     assert!(config.set_filters_per_packet(4096).is_err());
     assert!(config.set_stable_after(ms(3_600_001)).is_err());
 }
