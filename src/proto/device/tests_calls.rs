@@ -585,3 +585,50 @@ fn an_end_of_a_subscription_that_a_stop_cancelled_is_sent_if_the_session_is_kept
         assert_eq!(unsubscribes, kept);
     }
 }
+
+#[test]
+fn a_device_is_stopping_until_its_goodbye_is_over() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    bench.publish();
+    bench.write(T(0));
+    bench.device.stop(T(10));
+    assert_eq!(bench.device.state(), State::Stopping, "something is owed");
+    bench.device.handle_timeout(T(10), &mut bench.budget);
+    assert_eq!(bench.device.state(), State::Stopping, "DISCONNECT leaves");
+    bench.write(T(10));
+    bench.lose(ErrorKind::ClosedByPeer, T(10));
+    assert_eq!(bench.device.state(), State::Stopped);
+}
+
+#[test]
+fn a_connect_is_counted_from_when_tcp_begins() {
+    let mut bench = Bench::started();
+    bench.budget = Budget::new(Some(1));
+    bench.dial(T(0));
+    for (stage, now) in [(Stage::Resolve, 1), (Stage::Tcp, 5), (Stage::Tls, 8)] {
+        bench.device.handle_stage(stage, T(now), &mut bench.budget);
+    }
+    bench.lose(ErrorKind::Network, T(9));
+    bench.device.retry_now(T(10));
+    for now in [10, 64] {
+        bench.device.handle_timeout(T(now), &mut bench.budget);
+        assert_eq!(bench.device.poll_action(), None, "{now}");
+    }
+    bench.dial(T(65));
+}
+
+#[test]
+fn bytes_that_arrive_show_that_the_peer_is_there() {
+    let mut bench = Bench::new(|config| config.set_keep_alive_s(40).unwrap());
+    bench.device.start(T(0)).unwrap();
+    bench.connect(T(0));
+    let ping = bench.device.poll_timeout(T(0)).unwrap();
+    bench.device.handle_timeout(ping, &mut bench.budget);
+    assert_eq!(bench.write(ping), [0xC0, 0]);
+    bench.device.handle_received(ping + T(5));
+    bench.device.handle_timeout(ping + T(14), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), None);
+    bench.device.handle_timeout(ping + T(15), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
+}
