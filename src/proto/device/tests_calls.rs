@@ -632,3 +632,41 @@ fn bytes_that_arrive_show_that_the_peer_is_there() {
     bench.device.handle_timeout(ping + T(15), &mut bench.budget);
     assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
 }
+
+#[test]
+fn a_socket_that_takes_nothing_for_30_s_is_given_up_and_a_slow_one_is_not() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    let mut nothing = Chunk::default();
+    bench.device.poll_transmit(&mut nothing, T(0));
+    bench.device.handle_timeout(T(40), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), None, "nothing waits");
+    let sent = bench
+        .device
+        .publish("a", b"x", Qos::AtMostOnce, false, None);
+    sent.unwrap();
+    let mut chunk = Chunk::default();
+    bench.device.poll_transmit(&mut chunk, T(40));
+    assert!(!chunk.is_empty());
+    chunk.advance(1);
+    bench.device.handle_progress(T(60));
+    bench.device.handle_timeout(T(89), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), None, "it took a byte");
+    bench.device.handle_timeout(T(90), &mut bench.budget);
+    assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
+    bench.lose(ErrorKind::Network, T(90));
+    let failure = bench.device.last_failure().unwrap().to_string();
+    assert!(failure.contains("not taken a byte"), "{failure}");
+}
+
+#[test]
+fn what_a_rate_holds_back_is_a_time_to_wake_and_what_may_leave_is_none() {
+    let mut bench = Bench::new(|config| config.set_rates(None, Some(1)).unwrap());
+    bench.device.start(T(0)).unwrap();
+    bench.connect(T(0));
+    bench.publish();
+    bench.publish();
+    assert!(bench.device.poll_timeout(T(0)) > Some(T(1)));
+    bench.write(T(0));
+    assert_eq!(bench.device.poll_timeout(T(0)), Some(T(1)));
+}
