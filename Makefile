@@ -44,7 +44,7 @@ help:
 	@echo 'make asan-behaviour, make tsan-behaviour  the same for the tests of the Rust API'
 	@echo 'make tsan      the same for races between threads'
 	@echo 'make deny      licences, sources, duplicates and advisories of the crates'
-	@echo 'make mutants   breaks src/proto in every small way: two to three hours'
+	@echo 'make mutants   breaks src/proto in every small way: an hour or two'
 	@echo 'make coverage  lines that the tests run, by file and against the goals'
 	@echo 'make deep      all of the long tests: a day'
 	@echo 'make deps      what the tests need, installed on Debian, else named'

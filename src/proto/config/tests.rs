@@ -301,7 +301,8 @@ fn private_payloads_are_as_long_as_the_queues_have_room_for() {
     assert_eq!(config.profile().payload_len, 100_000 - rest);
     config.set_topic_limit(100).unwrap();
     assert_eq!(config.profile().packet_len(), 100_000);
-    assert!(config.set_payload_limit(100_000).is_err());
+    assert!(config.clone().set_payload_limit(100_000 - 116).is_ok());
+    assert!(config.set_payload_limit(100_000 - 115).is_err());
     config.set_outbox_limit(10, 1 << 30).unwrap();
     config.set_inbox_limit(10, 1 << 30).unwrap();
     assert_eq!(config.profile().packet_len(), 268_435_455);
