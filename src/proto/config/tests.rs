@@ -240,6 +240,18 @@ fn a_queue_holds_at_least_one_largest_packet() {
         (1, 262_288)
     );
     assert_eq!(config.profile().payload_len, 262_144);
+    config.set_outbox_limit(1, 1 << 20).unwrap();
+    config.set_inbox_limit(1, 1 << 20).unwrap();
+    assert_eq!(
+        config.profile().payload_len,
+        262_144,
+        "more room changes no rule"
+    );
+    let mut private = private();
+    private.set_topic_limit(100).unwrap();
+    assert!(private.set_outbox_limit(1, 115).is_err());
+    private.set_outbox_limit(1, 116).unwrap();
+    assert_eq!(private.profile().payload_len, 0);
 }
 
 #[test]
