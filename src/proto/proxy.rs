@@ -257,6 +257,10 @@ mod tests {
         }
         let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &[b'x'; HTTP_ANSWER_LEN]].concat();
         assert!(http_answer(&endless).unwrap().is_err());
+        assert_eq!(
+            HTTP_ANSWER_LEN, 16_384,
+            "as much as servers allow each other"
+        );
         assert_eq!(http_answer(&endless[..HTTP_ANSWER_LEN]), None);
         assert!(http_answer(&endless[..=HTTP_ANSWER_LEN]).is_some());
         // What it says may go to a terminal, and need not be short.

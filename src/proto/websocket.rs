@@ -193,6 +193,7 @@ mod tests {
             let problem = answer(text.as_bytes(), KEY).unwrap().unwrap_err();
             assert!(problem.contains(words), "{problem}");
         }
+        assert_eq!(ANSWER_LEN, 16_384, "as much as servers allow each other");
         let head = &format!("HTTP/1.1 101 {}", "x".repeat(ANSWER_LEN))[..=ANSWER_LEN];
         assert_eq!(answer(&head.as_bytes()[..ANSWER_LEN], KEY), None);
         assert!(answer(head.as_bytes(), KEY).is_some());
