@@ -287,8 +287,13 @@ mod tests {
     fn what_a_socks_proxy_answers_is_understood() {
         assert_eq!(socks_choice([5, 0], None), Ok(false));
         assert_eq!(socks_choice([5, 2], Some(&login())), Ok(true));
-        for (answer, login) in [([5, 2], None), ([5, 255], Some(login())), ([4, 0], None)] {
-            assert!(socks_choice(answer, login.as_ref()).is_err());
+        for (answer, login, words) in [
+            ([5, 2], None, "it wants a user name"),
+            ([5, 255], Some(login()), "it takes no user name"),
+            ([4, 0], None, "does not speak SOCKS 5"),
+        ] {
+            let problem = socks_choice(answer, login.as_ref()).unwrap_err();
+            assert!(problem.contains(words), "{problem}");
         }
         assert!(socks_login_answer([1, 0]).is_ok());
         assert!(socks_login_answer([1, 1]).is_err());

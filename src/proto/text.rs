@@ -138,7 +138,8 @@ mod tests {
                 assert_eq!(is_plain_topic(&topic), plain, "{byte:#04x} at {at}");
             }
         }
-        assert!(is_plain_topic(b""));
+        assert!(is_plain_topic(b"") && is_plain_topic(b"abc"));
+        assert!(!is_plain_topic(b"a/+/+") && !is_plain_topic(b"++"));
     }
 
     #[test]

@@ -236,6 +236,7 @@ mod tests {
     #[test]
     fn versions_and_the_warning_are_those_that_were_set() {
         let mut endpoint = endpoint();
+        assert_eq!(endpoint.trust(), [Trust::BuiltIn]);
         assert_eq!(endpoint.tls().versions, TlsVersions::Both);
         endpoint.set_tls_versions(TlsVersions::Only13);
         assert_eq!(endpoint.tls().versions, TlsVersions::Only13);
