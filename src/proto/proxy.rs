@@ -301,9 +301,25 @@ mod tests {
         assert_eq!(socks_answer([5, 0, 0, 4, 0]), Ok(17));
         assert_eq!(socks_answer([5, 0, 0, 3, 9]), Ok(11));
         assert!(socks_answer([5, 0, 0, 2, 9]).is_err());
-        for reply in 1..=9 {
+        // RFC 1928, 6.
+        for (reply, words) in [
+            (1, "it failed"),
+            (2, "rules"),
+            (3, "network cannot be reached"),
+            (4, "host cannot be reached"),
+            (5, "refuses"),
+            (6, "time to live"),
+            (7, "makes no connections"),
+            (8, "kind of address"),
+            (9, "unknown reason"),
+        ] {
             let problem = socks_answer([5, reply, 0, 1, 0]).unwrap_err();
-            assert!(problem.contains(&format!("SOCKS reply {reply}")));
+            assert!(problem.contains(words), "{problem}");
+            assert!(problem.ends_with(&format!(" (SOCKS reply {reply})")));
         }
+        assert_eq!(
+            socks_answer([5, 1, 0, 1, 0]).unwrap_err(),
+            "it failed (SOCKS reply 1)"
+        );
     }
 }
