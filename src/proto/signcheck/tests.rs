@@ -323,3 +323,40 @@ fn an_identity_that_does_not_sign_is_refused() {
         assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument);
     }
 }
+
+#[test]
+fn the_part_before_the_first_bar_has_1_to_64_characters() {
+    for (len, finding) in [
+        (0, SignFinding::ClientIdForm),
+        (1, SignFinding::Matches),
+        (64, SignFinding::Matches),
+        (65, SignFinding::ClientIdForm),
+    ] {
+        let id = "é".repeat(len);
+        let content = connect_content(Some(&id), "device", "pk", Some("789"));
+        let password = signed(SignMethod::HmacSha256, SECRET, &content);
+        let client_id = CLIENT_ID.replace("12345", &id);
+        assert_eq!(find(&client_id, USERNAME, &password).0, finding, "{len}");
+    }
+}
+
+#[test]
+fn a_client_id_without_parameters_is_not_told_what_one_of_them_must_be() {
+    let (finding, text) = find("12345", USERNAME, &password());
+    assert_eq!(finding, SignFinding::ClientIdForm);
+    assert!(!text.contains("over TLS"), "{text}");
+}
+
+#[test]
+fn the_part_of_the_user_name_that_is_wrong_is_named() {
+    for (username, words) in [
+        ("devicepk", "it has no '&'"),
+        ("device&other", "its product key, after"),
+        ("other&pk", "its device name, before"),
+        ("one&other", "neither its device name"),
+    ] {
+        let (finding, text) = find(CLIENT_ID, username, &password());
+        assert_eq!(finding, SignFinding::Username);
+        assert!(text.contains(words), "{text}");
+    }
+}
