@@ -165,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_that_rests_holds_room_for_what_it_has_alone() {
+        let mut ring = Ring::default();
+        ring.push(1);
+        ring.rest();
+        assert_eq!(ring.take(1), Some((1, 1)));
+        ring.rest();
+        assert_eq!((ring.slots.capacity(), ring.next_id()), (0, 2));
+    }
+
+    #[test]
     fn ids_start_at_one_and_wrap_from_65535_to_one() {
         let mut ring = Ring::default();
         for expected in (1..=u16::MAX).chain(1..=3) {

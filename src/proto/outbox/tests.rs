@@ -54,6 +54,25 @@ impl Bench {
 }
 
 #[test]
+fn an_outbox_that_rests_holds_no_room_and_loses_nothing() {
+    let room = |outbox: &Outbox| (outbox.queue.capacity(), outbox.filters.capacity());
+    let mut bench = Bench::new(10, OutboxPolicy::RefuseNew);
+    bench.publish(100, Qos::AtLeastOnce).unwrap();
+    let filter = TopicFilter::parse("abc").unwrap();
+    let outbox = &mut bench.outbox;
+    let subscribe = Some(Qos::AtMostOnce);
+    outbox.change_filter(filter, subscribe).unwrap();
+    outbox.rest();
+    assert_eq!((outbox.queue.len(), outbox.filters.len()), (1, 1));
+    let mut chunk = Chunk::default();
+    outbox.fill(&mut chunk, Duration::ZERO);
+    assert_eq!(outbox.ring.len(), 2, "both have been sent");
+    outbox.rest();
+    assert_eq!(room(outbox), (0, 0));
+    assert_eq!(outbox.ring.len(), 2, "neither has been acknowledged");
+}
+
+#[test]
 fn a_filter_is_charged_its_length_and_a_little_more() {
     let mut outbox = outbox(10, OutboxPolicy::RefuseNew);
     let filter = TopicFilter::parse("abc").unwrap();
