@@ -91,7 +91,7 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoResources`] if the system gives no thread.
+    /// [`ErrorKind::NoResources`] if the system gives no thread or no descriptor.
     pub fn shared() -> Result<Self, Error> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inner) = shared.upgrade() {
