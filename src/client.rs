@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::clock;
 use crate::engine::driver::Driver;
 use crate::engine::goal::Goal;
 use crate::engine::hub::Hub;
@@ -10,7 +11,12 @@ use crate::engine::mailbox::{CompletionHandler, EventHandler, Handlers, MessageH
 use crate::engine::runtime::Runtime;
 use crate::engine::sync::Mutex;
 use crate::engine::tls;
+use crate::proto::outbox::Encoded;
 use crate::{Config, Error, ErrorKind, Qos, Stage, State, Token, TopicFilter};
+
+/// A payload of this size takes longer to copy than a lock should be held: the thread that sends would
+/// wait for it.
+const LARGE: usize = 16 * 1024;
 
 /// Numbers that grow or show a level, for the application's own monitoring.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -269,8 +275,7 @@ impl Client {
         qos: Qos,
         want_token: bool,
     ) -> Result<Option<Token>, Error> {
-        self.hub
-            .call(|device, _| device.publish(topic, payload, qos, want_token, None))
+        self.publish_until(topic, payload, qos, want_token, |_| None)
     }
 
     /// As [`Client::publish`] with QoS 1, for a message that is of no use later than `lifetime`
@@ -286,10 +291,31 @@ impl Client {
         payload: &[u8],
         lifetime: Duration,
     ) -> Result<Option<Token>, Error> {
-        self.hub.call(|device, now| {
-            let expires = Some(now.saturating_add(lifetime));
-            device.publish(topic, payload, Qos::AtLeastOnce, true, expires)
+        self.publish_until(topic, payload, Qos::AtLeastOnce, true, |now| {
+            Some(now.saturating_add(lifetime))
         })
+    }
+
+    fn publish_until(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        qos: Qos,
+        want_token: bool,
+        expires: impl FnOnce(Duration) -> Option<Duration>,
+    ) -> Result<Option<Token>, Error> {
+        if payload.len() < LARGE {
+            return self
+                .hub
+                .call(|device, now| device.publish(topic, payload, qos, want_token, expires(now)));
+        }
+        let expires = expires(clock::now());
+        let memory = self
+            .hub
+            .ask(|device| device.memory_for(topic, payload.len(), qos, expires))?;
+        let message = Encoded::new(memory, topic, payload, qos);
+        self.hub
+            .call(|device, _| device.publish_encoded(message, want_token, expires))
     }
 
     /// Sends matching messages to a handler, now and after every reconnect. `make` is called only

@@ -258,6 +258,16 @@ impl Hub {
         result
     }
 
+    /// As [`Hub::call`], for what leaves the driver nothing to do.
+    pub(crate) fn ask<R>(
+        &self,
+        call: impl FnOnce(&mut Device<Shared<MessageHandler>>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut core = self.lock();
+        core.check()?;
+        call(&mut core.device)
+    }
+
     /// Waits until `goal` is reached.
     pub(crate) fn wait(&self, timeout: Duration, goal: Goal) -> Result<(), Error> {
         if in_callback() {

@@ -333,7 +333,7 @@ impl<H: Clone> Device<H> {
             keep_alive.and_then(KeepAlive::poll_timeout),
             // What may be sent at once waits for the socket, not for a time.
             may_send.filter(|&at| at > now),
-            self.outbox.next_expiry(),
+            self.outbox.poll_timeout(),
             // Nothing is owed any more: the drain ends now, not at its deadline.
             self.drain.map(|deadline| {
                 if self.outbox.operations() == 0 {
@@ -459,7 +459,7 @@ impl<H: Clone> Device<H> {
     /// The socket took all of the chunk, which is emptied.
     pub fn handle_written(&mut self, chunk: &mut Chunk, now: Duration) {
         self.counters.bytes_sent += chunk.len() as u64;
-        self.outbox.handle_written(chunk, &mut self.fallout);
+        self.outbox.handle_written(chunk, now, &mut self.fallout);
         self.emit_fallout();
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.handle_written(true, now);

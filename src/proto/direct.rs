@@ -10,6 +10,7 @@ use super::codec;
 use super::event::{Completion, Token};
 use super::qos::Qos;
 use super::shaper::Shaper;
+use super::spares::Spares;
 use crate::Error;
 
 /// A segment is closed at this size, so that memory follows what is waiting and a cut in the
@@ -102,8 +103,6 @@ pub struct Direct {
     accepted: u64,
     /// What the driver holds.
     leaving: Option<Segment>,
-    /// The memory of a segment that has left, for the next one of the same burst.
-    spare: BytesMut,
 }
 
 impl Direct {
@@ -113,26 +112,46 @@ impl Direct {
     }
 
     /// Appends a message. `token` is its own, `next_token` the one that is next.
-    pub fn push(&mut self, topic: &str, payload: &[u8], token: Option<Token>, next_token: Token) {
-        if self
-            .segments
-            .back()
-            .is_none_or(|last| last.len >= SEGMENT_LEN)
-        {
-            self.segments.push_back(Segment {
-                bytes: std::mem::take(&mut self.spare),
-                first: self.accepted,
-                since: Some(next_token),
-                ..Segment::default()
-            });
+    pub fn push(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        token: Option<Token>,
+        next_token: Token,
+        spares: &mut Spares,
+    ) {
+        let last = self.segments.back();
+        if last.is_none_or(|last| last.len >= SEGMENT_LEN) {
+            self.open(spares.take(), next_token);
         }
         if let Some(segment) = self.segments.back_mut() {
             codec::encode_publish(&mut segment.bytes, topic, payload, Qos::AtMostOnce);
+        }
+        self.count(token);
+    }
+
+    /// Appends a message that is encoded already.
+    pub fn push_encoded(&mut self, packet: BytesMut, token: Option<Token>, next_token: Token) {
+        self.open(packet, next_token);
+        self.count(token);
+    }
+
+    fn open(&mut self, bytes: BytesMut, next_token: Token) {
+        self.segments.push_back(Segment {
+            bytes,
+            first: self.accepted,
+            since: Some(next_token),
+            ..Segment::default()
+        });
+    }
+
+    /// The last segment has got one message more.
+    fn count(&mut self, token: Option<Token>) {
+        if let Some(segment) = self.segments.back_mut() {
             segment.messages += 1;
             segment.len = segment.bytes.len();
-            segment
-                .marks
-                .extend(token.map(|token| (segment.bytes.len(), token)));
+            let mark = token.map(|token| (segment.len, token));
+            segment.marks.extend(mark);
         }
         self.accepted += 1;
     }
@@ -159,15 +178,8 @@ impl Direct {
         bytes
     }
 
-    /// The socket took all of the `bytes` that [`Direct::pop`] gave. Returns what they were.
-    pub fn handle_taken(&mut self, mut bytes: BytesMut) -> Segment {
-        if !self.segments.is_empty() && bytes.capacity() <= 2 * SEGMENT_LEN {
-            bytes.clear();
-            self.spare = bytes;
-        } else {
-            // Nothing follows: an idle connection holds no memory.
-            self.spare = BytesMut::new();
-        }
+    /// The socket took all of the bytes that [`Direct::pop`] gave. Returns what they were.
+    pub fn handle_taken(&mut self) -> Segment {
         self.leaving.take().unwrap_or_default()
     }
 

@@ -35,6 +35,7 @@ mod session;
 mod shaper;
 pub(crate) mod sign;
 pub(crate) mod signcheck;
+mod spares;
 mod text;
 pub(crate) mod topic;
 mod trie;

@@ -4,6 +4,7 @@
 //! queue and enter the ring, where they get their packet id, when the window has room.
 //! Subscribing and unsubscribing wait in a queue of their own and share the ring.
 
+mod held;
 mod sending;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use held::Held;
 pub use sending::Chunk;
 
 use super::codec;
@@ -21,16 +23,37 @@ use super::qos::Qos;
 use super::queue::give_back;
 use super::ring::Ring;
 use super::shaper::Shaper;
+use super::spares::Spares;
 use super::topic::TopicFilter;
 use crate::{Error, ErrorKind, Stage};
 
 /// What an operation without payload is charged.
 const OPERATION_OVERHEAD: usize = 16;
 
-/// An encoded QoS 1 message.
+/// A message that was encoded before the outbox was asked to take it.
+#[derive(Debug)]
+pub struct Encoded {
+    packet: BytesMut,
+    id_at: usize,
+    qos: Qos,
+}
+
+impl Encoded {
+    /// Encodes a message into `memory`.
+    pub fn new(mut memory: BytesMut, topic: &str, payload: &[u8], qos: Qos) -> Self {
+        let id_at = codec::encode_publish(&mut memory, topic, payload, qos);
+        Self {
+            packet: memory,
+            id_at,
+            qos,
+        }
+    }
+}
+
+/// A QoS 1 message.
 #[derive(Debug)]
 pub struct Entry {
-    wire: BytesMut,
+    wire: Held,
     id_at: usize,
     token: Token,
     expires: Option<Duration>,
@@ -74,6 +97,7 @@ pub struct Outbox {
     filters_per_packet: usize,
     next_token: Token,
     direct: Direct,
+    spares: Spares,
     queue: VecDeque<Entry>,
     filters: VecDeque<FilterOp>,
     ring: Ring<Sent>,
@@ -128,6 +152,16 @@ pub enum AckKind {
     Unsubscribe,
 }
 
+/// The length of the packet that carries a message.
+fn packet_len(topic: &str, payload_len: usize, qos: Qos) -> Result<usize, Error> {
+    codec::publish_len(topic.len(), payload_len, qos).ok_or_else(|| {
+        Error::argument(
+            "payload_len",
+            format_args!("is {payload_len}: more than MQTT can carry"),
+        )
+    })
+}
+
 impl Outbox {
     /// An empty outbox with the limits of `config`.
     pub fn new(config: &Config) -> Self {
@@ -140,6 +174,7 @@ impl Outbox {
             filters_per_packet: config.profile().filters_per_packet.max(1),
             next_token: Token::FIRST,
             direct: Direct::default(),
+            spares: Spares::default(),
             queue: VecDeque::new(),
             filters: VecDeque::new(),
             ring: Ring::default(),
@@ -176,38 +211,89 @@ impl Outbox {
         expires: Option<Duration>,
         fallout: &mut Fallout,
     ) -> Result<Option<Token>, Error> {
-        let len = codec::publish_len(topic.len(), payload.len(), qos).ok_or_else(|| {
-            Error::argument(
-                "payload_len",
-                format_args!("is {}: more than MQTT can carry", payload.len()),
-            )
-        })?;
-        if self.drops_oldest {
-            self.make_room(len, fallout);
-        }
-        self.reserve(1, len)?;
+        let len = packet_len(topic, payload.len(), qos)?;
+        self.admit(len, fallout)?;
         match qos {
             Qos::AtMostOnce => {
                 let token = want_token.then(|| self.token());
-                self.direct.push(topic, payload, token, self.next_token);
+                let (next, spares) = (self.next_token, &mut self.spares);
+                self.direct.push(topic, payload, token, next, spares);
                 Ok(token)
             }
             Qos::AtLeastOnce => {
-                let mut wire = BytesMut::with_capacity(len);
-                let id_at = codec::encode_publish(&mut wire, topic, payload, qos);
-                let token = self.token();
-                self.expiries
-                    .extend(expires.map(|expires| (expires, token)));
-                self.queued_bytes += wire.len();
-                self.queue.push_back(Entry {
-                    wire,
-                    id_at,
-                    token,
-                    expires,
-                });
+                let mut packet = BytesMut::with_capacity(len);
+                let id_at = codec::encode_publish(&mut packet, topic, payload, qos);
+                Ok(Some(self.enqueue(packet, id_at, expires)))
+            }
+        }
+    }
+
+    /// Memory to encode a message into, if there is room for it at present.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutboxFull`].
+    pub fn memory_for(
+        &mut self,
+        topic: &str,
+        payload_len: usize,
+        qos: Qos,
+    ) -> Result<BytesMut, Error> {
+        let len = packet_len(topic, payload_len, qos)?;
+        if !self.drops_oldest {
+            self.check_room(len)?;
+        }
+        Ok(self.spares.take())
+    }
+
+    /// As [`Outbox::publish`], for a message that is encoded already.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutboxFull`].
+    pub fn publish_encoded(
+        &mut self,
+        message: Encoded,
+        want_token: bool,
+        expires: Option<Duration>,
+        fallout: &mut Fallout,
+    ) -> Result<Option<Token>, Error> {
+        self.admit(message.packet.len(), fallout)?;
+        match message.qos {
+            Qos::AtMostOnce => {
+                let token = want_token.then(|| self.token());
+                let next = self.next_token;
+                self.direct.push_encoded(message.packet, token, next);
+                Ok(token)
+            }
+            Qos::AtLeastOnce => {
+                let token = self.enqueue(message.packet, message.id_at, expires);
                 Ok(Some(token))
             }
         }
+    }
+
+    /// Puts a message behind those that wait for their packet id.
+    fn enqueue(&mut self, packet: BytesMut, id_at: usize, expires: Option<Duration>) -> Token {
+        let token = self.token();
+        self.expiries
+            .extend(expires.map(|expires| (expires, token)));
+        self.queued_bytes += packet.len();
+        self.queue.push_back(Entry {
+            wire: Held::Own(packet),
+            id_at,
+            token,
+            expires,
+        });
+        token
+    }
+
+    /// Makes room for a message of `len` bytes, if the policy is to, and takes it into account.
+    fn admit(&mut self, len: usize, fallout: &mut Fallout) -> Result<(), Error> {
+        if self.drops_oldest {
+            self.make_room(len, fallout);
+        }
+        self.reserve(len)
     }
 
     /// Drops the oldest messages that have not been sent until one of `len` bytes fits, or none is
@@ -272,13 +358,17 @@ impl Outbox {
         self.untaken = self.untaken.saturating_sub(count);
     }
 
-    /// When the next message expires.
-    pub fn next_expiry(&self) -> Option<Duration> {
-        self.expiries.first().map(|&(expires, _)| expires)
+    /// When [`Outbox::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let expiry = self.expiries.first().map(|&(expires, _)| expires);
+        let deadlines = [expiry, self.spares.poll_timeout()];
+        deadlines.into_iter().flatten().min()
     }
 
-    /// Completes the messages whose own deadline has passed.
+    /// Completes the messages whose own deadline has passed, and gives back memory that was kept for
+    /// others.
     pub fn handle_timeout(&mut self, now: Duration, fallout: &mut Fallout) {
+        self.spares.handle_timeout(now);
         while let Some(&(expires, token)) = self.expiries.first()
             && expires <= now
         {
@@ -325,7 +415,7 @@ impl Outbox {
             subscribe,
             token: Some(token),
         };
-        self.reserve(1, op.charge())?;
+        self.reserve(op.charge())?;
         self.filters.push_back(op);
         Ok(token)
     }
@@ -343,7 +433,15 @@ impl Outbox {
         token
     }
 
-    fn reserve(&mut self, operations: usize, bytes: usize) -> Result<(), Error> {
+    /// Takes an operation of so many bytes into account.
+    fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
+        self.check_room(bytes)?;
+        self.operations += 1;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    fn check_room(&self, bytes: usize) -> Result<(), Error> {
         if self.untaken >= self.max_untaken() {
             return Err(Error::new(
                 ErrorKind::OutboxFull,
@@ -354,7 +452,7 @@ impl Outbox {
                 ),
             ));
         }
-        if self.operations + operations > self.max_operations {
+        if self.operations >= self.max_operations {
             return Err(Error::new(
                 ErrorKind::OutboxFull,
                 Stage::Session,
@@ -374,9 +472,14 @@ impl Outbox {
                 ),
             ));
         }
-        self.operations += operations;
-        self.bytes += bytes;
         Ok(())
+    }
+
+    /// Keeps the memory of a message that is gone if others wait. If none does, there is no burst.
+    fn keep(&mut self, memory: BytesMut, now: Duration) {
+        if self.operations > 0 {
+            self.spares.keep(memory, now);
+        }
     }
 
     fn release(&mut self, operations: usize, bytes: usize) {
@@ -389,7 +492,12 @@ impl Outbox {
     /// # Errors
     ///
     /// What is wrong, if the operation under this id is not of the kind acknowledged.
-    pub fn handle_ack(&mut self, id: u16, kind: AckKind) -> Result<Option<Acknowledged>, String> {
+    pub fn handle_ack(
+        &mut self,
+        id: u16,
+        kind: AckKind,
+        now: Duration,
+    ) -> Result<Option<Acknowledged>, String> {
         let matches = match (self.ring.get(id), kind) {
             (None, _) => return Ok(None),
             (Some(Sent::Publish(_) | Sent::Expired), AckKind::Publish) => true,
@@ -423,6 +531,9 @@ impl Outbox {
         Ok(Some(match sent {
             Sent::Publish(entry) => {
                 self.settle(&entry);
+                if entry.wire.is_large() {
+                    self.keep(entry.wire.into_memory(), now);
+                }
                 Acknowledged::Publish(entry.token)
             }
             Sent::Expired => Acknowledged::Nothing,

@@ -240,19 +240,22 @@ fn a_burst_of_messages_is_the_stream_that_rumqttc_would_write() {
     use crate::proto::direct::Direct;
     use crate::proto::event::Token;
     use crate::proto::shaper::Shaper;
-    let mut direct = Direct::default();
+    use crate::proto::spares::Spares;
+    use std::time::Duration;
+    let (mut direct, mut spares) = (Direct::default(), Spares::default());
     let mut expected = BytesMut::new();
     for n in 0..3000_usize {
         let (topic, payload) = (format!("t/{n}"), vec![b'x'; n * 7 % 400]);
-        direct.push(&topic, &payload, None, Token::FIRST);
+        direct.push(&topic, &payload, None, Token::FIRST, &mut spares);
         let theirs = v4::Publish::new(topic, rumqttc::QoS::AtMostOnce, payload);
         theirs.write(&mut expected).unwrap();
     }
     let mut ours = BytesMut::new();
     while !direct.is_empty() {
-        let bytes = direct.pop(&mut Shaper::new(None), std::time::Duration::ZERO);
+        let bytes = direct.pop(&mut Shaper::new(None), Duration::ZERO);
         ours.extend_from_slice(&bytes);
-        direct.handle_taken(bytes);
+        direct.handle_taken();
+        spares.keep(bytes, Duration::ZERO);
     }
     assert!(
         ours == expected,

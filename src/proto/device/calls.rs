@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::{Device, Output};
 use crate::proto::event::{Event, EventKind, State, Token};
-use crate::proto::outbox::Mark;
+use crate::proto::outbox::{Encoded, Mark};
 use crate::proto::qos::Qos;
 use crate::proto::session::Phase;
 use crate::proto::topic::{self, TopicFilter};
@@ -55,27 +57,50 @@ impl<H: Clone> Device<H> {
         want_token: bool,
         expires: Option<Duration>,
     ) -> Result<Option<Token>, Error> {
-        let profile = self.config.profile();
-        topic::check_topic(topic, self.config.identity().product_key(), profile)?;
-        if payload.len() > profile.payload_len {
-            return Err(Error::argument(
-                "payload_len",
-                format_args!(
-                    "is {}: at most {} are allowed",
-                    payload.len(),
-                    profile.payload_len
-                ),
-            ));
-        }
-        self.check_open()?;
-        if expires.is_some() && qos == Qos::AtMostOnce {
-            return Err(Error::argument(
-                "qos",
-                "is 0: only QoS 1 messages can expire",
-            ));
-        }
+        self.check_message(topic, payload.len(), qos, expires)?;
         let outbox = &mut self.outbox;
         let accepted = outbox.publish(topic, payload, qos, want_token, expires, &mut self.fallout);
+        self.handle_accepted(accepted)
+    }
+
+    /// Memory to encode a message into before [`Device::publish_encoded`] takes it. A large one is
+    /// copied while other threads use the device.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::publish`].
+    pub fn memory_for(
+        &mut self,
+        topic: &str,
+        payload_len: usize,
+        qos: Qos,
+        expires: Option<Duration>,
+    ) -> Result<BytesMut, Error> {
+        self.check_message(topic, payload_len, qos, expires)?;
+        self.outbox.memory_for(topic, payload_len, qos)
+    }
+
+    /// Accepts a message whose topic, length and QoS [`Device::memory_for`] has found good.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`].
+    pub fn publish_encoded(
+        &mut self,
+        message: Encoded,
+        want_token: bool,
+        expires: Option<Duration>,
+    ) -> Result<Option<Token>, Error> {
+        self.check_open()?;
+        let outbox = &mut self.outbox;
+        let accepted = outbox.publish_encoded(message, want_token, expires, &mut self.fallout);
+        self.handle_accepted(accepted)
+    }
+
+    fn handle_accepted(
+        &mut self,
+        accepted: Result<Option<Token>, Error>,
+    ) -> Result<Option<Token>, Error> {
         if self.fallout.dropped > 0 || !self.fallout.completions.is_empty() {
             self.emit_fallout();
         }
@@ -130,6 +155,34 @@ impl<H: Clone> Device<H> {
             self.outputs.push_back(Output::Release(removed));
         }
         Ok(token)
+    }
+
+    fn check_message(
+        &self,
+        topic: &str,
+        payload_len: usize,
+        qos: Qos,
+        expires: Option<Duration>,
+    ) -> Result<(), Error> {
+        let profile = self.config.profile();
+        topic::check_topic(topic, self.config.identity().product_key(), profile)?;
+        if payload_len > profile.payload_len {
+            return Err(Error::argument(
+                "payload_len",
+                format_args!(
+                    "is {payload_len}: at most {} are allowed",
+                    profile.payload_len
+                ),
+            ));
+        }
+        self.check_open()?;
+        if expires.is_some() && qos == Qos::AtMostOnce {
+            return Err(Error::argument(
+                "qos",
+                "is 0: only QoS 1 messages can expire",
+            ));
+        }
+        Ok(())
     }
 
     fn check_open(&self) -> Result<(), Error> {

@@ -40,13 +40,14 @@ impl<H: Clone> Device<H> {
                 (_, Packet::ConnAck { .. }) => self.fail_protocol("a second CONNACK arrived"),
                 (_, Packet::Publish(publish)) => self.handle_publish(publish),
                 (_, Packet::PubAck { id }) => {
-                    acknowledged |= self.handle_ack(id, AckKind::Publish, &[]);
+                    acknowledged |= self.handle_ack(id, AckKind::Publish, &[], now);
                 }
                 (_, Packet::SubAck { id, codes }) => {
-                    acknowledged |= self.handle_ack(id, AckKind::Subscribe(codes.len()), &codes);
+                    let kind = AckKind::Subscribe(codes.len());
+                    acknowledged |= self.handle_ack(id, kind, &codes, now);
                 }
                 (_, Packet::UnsubAck { id }) => {
-                    acknowledged |= self.handle_ack(id, AckKind::Unsubscribe, &[]);
+                    acknowledged |= self.handle_ack(id, AckKind::Unsubscribe, &[], now);
                 }
                 (_, Packet::PingResp) => {
                     if let Some(keep_alive) = &mut self.keep_alive {
@@ -114,8 +115,8 @@ impl<H: Clone> Device<H> {
         }
     }
 
-    fn handle_ack(&mut self, id: u16, kind: AckKind, codes: &[u8]) -> bool {
-        match self.outbox.handle_ack(id, kind) {
+    fn handle_ack(&mut self, id: u16, kind: AckKind, codes: &[u8], now: Duration) -> bool {
+        match self.outbox.handle_ack(id, kind, now) {
             // Unsolicited and repeated acknowledgements are tolerated.
             Ok(None) => return false,
             Ok(Some(Acknowledged::Publish(token))) => {

@@ -1,43 +1,17 @@
-//! The memory that messages of QoS 0 take, and what is left of them when they have gone.
+//! Messages of QoS 0: what is left of them when some have gone.
 
 use super::*;
 
 const NOW: Duration = Duration::ZERO;
 
 fn push(direct: &mut Direct, len: usize) {
-    direct.push("t", &vec![0; len], None, Token::FIRST);
+    let spares = &mut Spares::default();
+    direct.push("t", &vec![0; len], None, Token::FIRST, spares);
 }
 
 /// Everything in front, as the socket is given it.
 fn pop(direct: &mut Direct) -> BytesMut {
     direct.pop(&mut Shaper::new(None), NOW)
-}
-
-#[test]
-fn an_idle_connection_holds_no_memory_of_what_it_sent() {
-    let mut direct = Direct::default();
-    push(&mut direct, 50_000);
-    let sent = pop(&mut direct);
-    assert!(sent.capacity() > 50_000);
-    direct.handle_taken(sent);
-    push(&mut direct, 10);
-    assert!(pop(&mut direct).capacity() < 1000);
-}
-
-#[test]
-fn a_burst_takes_the_memory_of_what_the_socket_has_already_unless_it_is_large() {
-    for (first, is_kept) in [(vec![1000; 66], true), (vec![200_000], false)] {
-        let mut direct = Direct::default();
-        first.into_iter().for_each(|len| push(&mut direct, len));
-        push(&mut direct, SEGMENT_LEN);
-        let sent = pop(&mut direct);
-        let capacity = sent.capacity();
-        direct.handle_taken(sent);
-        push(&mut direct, 10);
-        let sent = pop(&mut direct);
-        direct.handle_taken(sent);
-        assert_eq!(pop(&mut direct).capacity() == capacity, is_kept);
-    }
 }
 
 #[test]
@@ -57,8 +31,8 @@ fn a_rate_that_lets_nothing_go_holds_no_mark_back() {
     push(&mut direct, 10);
     push(&mut direct, 10);
     let mark = direct.mark();
-    let bytes = direct.pop(&mut shaper, NOW);
-    direct.handle_taken(bytes);
+    direct.pop(&mut shaper, NOW);
+    direct.handle_taken();
     assert!(direct.pop(&mut shaper, NOW).is_empty());
     assert!(!direct.has_passed(mark));
     assert_eq!(direct.drop_oldest().map(|gone| gone.messages), Some(1));

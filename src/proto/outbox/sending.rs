@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use zeroize::Zeroize;
 
-use super::{Fallout, FilterOp, Outbox, Sent};
+use super::{Fallout, FilterOp, Held, Outbox, Sent};
 use crate::proto::codec;
 use crate::proto::direct::Segment;
 
@@ -21,6 +21,8 @@ const HEAD_KEPT: usize = 512;
 pub struct Chunk {
     /// Acknowledgements, pings, and what has a packet id.
     pub head: BytesMut,
+    /// A large QoS 1 message, in the place where the outbox keeps it.
+    large: Bytes,
     /// QoS 0 messages.
     direct: BytesMut,
     written: usize,
@@ -37,10 +39,13 @@ impl Drop for Chunk {
 
 impl Chunk {
     /// The bytes that are still to be written, in order.
-    pub fn rest(&self) -> [&[u8]; 2] {
-        let head = self.head.get(self.written..).unwrap_or_default();
-        let direct_at = self.written.saturating_sub(self.head.len());
-        [head, self.direct.get(direct_at..).unwrap_or_default()]
+    pub fn rest(&self) -> [&[u8]; 3] {
+        let mut written = self.written;
+        [&*self.head, &*self.large, &*self.direct].map(|part| {
+            let (_, rest) = part.split_at_checked(written).unwrap_or((part, &[]));
+            written -= part.len() - rest.len();
+            rest
+        })
     }
 
     /// The socket took `len` bytes.
@@ -50,7 +55,7 @@ impl Chunk {
 
     /// All of its bytes.
     pub fn len(&self) -> usize {
-        self.head.len() + self.direct.len()
+        self.head.len() + self.large.len() + self.direct.len()
     }
 
     /// The password is in it: it is wiped when it goes, sent or not.
@@ -63,9 +68,23 @@ impl Chunk {
         self.written >= self.len()
     }
 
+    /// Adds a message that has a packet id.
+    fn add(&mut self, message: &mut Held) {
+        if message.is_large() {
+            self.large = message.share();
+        } else {
+            self.head.extend_from_slice(message.bytes());
+        }
+    }
+
+    /// Whether nothing more that has a packet id should be added.
+    fn is_full(&self) -> bool {
+        self.head.len() >= HEAD_LEN || !self.large.is_empty()
+    }
+
     /// Whether there is anything in it.
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.direct.is_empty()
+        self.len() == 0
     }
 }
 
@@ -90,10 +109,10 @@ impl Outbox {
 
     /// Moves what may be sent now into `chunk`.
     pub fn fill(&mut self, chunk: &mut Chunk, now: Duration) {
-        self.fill_again(&mut chunk.head, now);
-        if self.resend.is_none() {
+        self.fill_again(chunk, now);
+        if self.resend.is_none() && chunk.large.is_empty() {
             self.fill_filters(&mut chunk.head);
-            self.fill_queue(&mut chunk.head, now);
+            self.fill_queue(chunk, now);
         }
         if chunk.direct.is_empty() {
             let [for_qos_0, _] = &mut self.shapers;
@@ -102,19 +121,19 @@ impl Outbox {
     }
 
     /// What a resumed session had not acknowledged, in its order, before anything new.
-    fn fill_again(&mut self, head: &mut BytesMut, now: Duration) {
+    fn fill_again(&mut self, chunk: &mut Chunk, now: Duration) {
         let [_, for_qos_1] = &mut self.shapers;
         while let Some(index) = self.resend {
             let again = self.ring.slot_mut(index);
             let publishes = matches!(again, Some(Sent::Publish(_)));
-            if head.len() >= HEAD_LEN || (publishes && !for_qos_1.take(now)) {
+            if chunk.is_full() || (publishes && !for_qos_1.take(now)) {
                 return;
             }
             self.resend = (index + 1 < self.ring.len()).then_some(index + 1);
             if let Some(Sent::Publish(entry)) = self.ring.slot_mut(index) {
                 // MQTT-3.3.1-1: DUP on each repetition. The id is the one it had.
-                codec::set_duplicate(&mut entry.wire, true);
-                head.extend_from_slice(&entry.wire);
+                codec::set_duplicate(entry.wire.edit(), true);
+                chunk.add(&mut entry.wire);
             }
         }
     }
@@ -144,9 +163,9 @@ impl Outbox {
         }
     }
 
-    fn fill_queue(&mut self, head: &mut BytesMut, now: Duration) {
+    fn fill_queue(&mut self, chunk: &mut Chunk, now: Duration) {
         let [_, for_qos_1] = &mut self.shapers;
-        while self.ring.len() < self.window && head.len() < HEAD_LEN {
+        while self.ring.len() < self.window && !chunk.is_full() {
             if self.queue.is_empty() || !for_qos_1.take(now) {
                 return;
             }
@@ -154,22 +173,25 @@ impl Outbox {
                 return;
             };
             self.queued_bytes -= entry.wire.len();
-            if head.capacity() <= HEAD_KEPT {
+            if chunk.head.capacity() <= HEAD_KEPT && !entry.wire.is_large() {
                 // Once, and not by doubling, if many follow.
-                head.reserve(self.bytes.min(HEAD_LEN));
+                chunk.head.reserve(self.bytes.min(HEAD_LEN));
             }
-            codec::set_packet_id(&mut entry.wire, entry.id_at, self.ring.next_id());
-            codec::set_duplicate(&mut entry.wire, false);
-            head.extend_from_slice(&entry.wire);
+            let packet = entry.wire.edit();
+            codec::set_packet_id(packet, entry.id_at, self.ring.next_id());
+            codec::set_duplicate(packet, false);
+            chunk.add(&mut entry.wire);
             self.ring.push(Sent::Publish(entry));
         }
     }
 
     /// The socket took all of `chunk`. Completes the QoS 0 messages in it that have a token, and
     /// empties the chunk.
-    pub fn handle_written(&mut self, chunk: &mut Chunk, fallout: &mut Fallout) {
-        let taken = self.direct.handle_taken(std::mem::take(&mut chunk.direct));
+    pub fn handle_written(&mut self, chunk: &mut Chunk, now: Duration, fallout: &mut Fallout) {
+        let taken = self.direct.handle_taken();
         self.handle_taken(taken, fallout);
+        self.keep(std::mem::take(&mut chunk.direct), now);
+        chunk.large = Bytes::new();
         chunk.written = 0;
         if std::mem::take(&mut chunk.is_secret) {
             chunk.head.as_mut().zeroize();
@@ -191,7 +213,8 @@ impl Outbox {
     /// QoS 0 goes back to the front; a message cut in the middle is sent whole next time.
     pub fn handle_lost(&mut self, mut chunk: Chunk, fallout: &mut Fallout) {
         self.resend = None;
-        let taken = chunk.written.saturating_sub(chunk.head.len());
+        let before = chunk.head.len() + chunk.large.len();
+        let taken = chunk.written.saturating_sub(before);
         let taken = self
             .direct
             .take_back(std::mem::take(&mut chunk.direct), taken);

@@ -207,7 +207,7 @@ fn what_was_dropped_is_not_counted_among_what_could_be() {
     for id in [1, 2] {
         bench
             .outbox
-            .handle_ack(id, AckKind::Publish)
+            .handle_ack(id, AckKind::Publish, Duration::ZERO)
             .unwrap()
             .unwrap();
     }
@@ -237,7 +237,7 @@ fn a_message_expires_in_its_turn_and_gives_its_room_back() {
     }
     let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
     let payload = payload(500, Qos::AtLeastOnce);
-    assert_eq!(bench.outbox.next_expiry(), None);
+    assert_eq!(bench.outbox.poll_timeout(), None);
     let mut tokens = Vec::new();
     for expires in [s(20), s(10), s(30)] {
         let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
@@ -245,7 +245,7 @@ fn a_message_expires_in_its_turn_and_gives_its_room_back() {
         let token = outbox.publish("t", &payload, qos, true, Some(expires), fallout);
         tokens.push(token.unwrap().unwrap());
     }
-    assert_eq!(bench.outbox.next_expiry(), Some(s(10)));
+    assert_eq!(bench.outbox.poll_timeout(), Some(s(10)));
     bench.outbox.handle_timeout(s(9), &mut bench.fallout);
     assert!(bench.fallout.completions.is_empty());
     bench.outbox.handle_timeout(s(20), &mut bench.fallout);
@@ -258,7 +258,7 @@ fn a_message_expires_in_its_turn_and_gives_its_room_back() {
     let ended: Vec<_> = ended.iter().map(|end| end.token).collect();
     assert_eq!(ended, [tokens[1], tokens[0]]);
     assert_eq!((bench.outbox.operations(), bench.outbox.bytes()), (1, 500));
-    assert_eq!(bench.outbox.next_expiry(), Some(s(30)));
+    assert_eq!(bench.outbox.poll_timeout(), Some(s(30)));
     // Of what waits, 500 bytes can be dropped, and no more: 1000 are under way then.
     bench.outbox.handle_connected(false);
     bench.outbox.fill(&mut Chunk::default(), Duration::ZERO);
@@ -287,17 +287,25 @@ fn an_acknowledgement_is_for_what_was_sent_or_for_nobody() {
     // Filters leave first.
     for (id, right) in [(1, all[1]), (2, all[2]), (3, all[0])] {
         for kind in all.into_iter().filter(|kind| *kind != right) {
-            bench.outbox.handle_ack(id, kind).unwrap_err();
+            bench
+                .outbox
+                .handle_ack(id, kind, Duration::ZERO)
+                .unwrap_err();
         }
         if id == 1 {
             let problem = bench
                 .outbox
-                .handle_ack(id, AckKind::Subscribe(2))
+                .handle_ack(id, AckKind::Subscribe(2), Duration::ZERO)
                 .unwrap_err();
             assert!(problem.contains("2 return codes"), "{problem}");
         }
         let left = bench.outbox.operations();
-        match bench.outbox.handle_ack(id, right).unwrap().unwrap() {
+        match bench
+            .outbox
+            .handle_ack(id, right, Duration::ZERO)
+            .unwrap()
+            .unwrap()
+        {
             Acknowledged::Publish(token) => assert_eq!(token, published),
             Acknowledged::Filters(ops) => assert_eq!(ops.len(), 1),
             Acknowledged::Nothing => panic!("nothing has expired"),
@@ -305,7 +313,13 @@ fn an_acknowledgement_is_for_what_was_sent_or_for_nobody() {
         assert_eq!(bench.outbox.operations(), left - 1);
         // Nobody waits for a second one.
         for kind in all {
-            assert!(bench.outbox.handle_ack(id, kind).unwrap().is_none());
+            assert!(
+                bench
+                    .outbox
+                    .handle_ack(id, kind, Duration::ZERO)
+                    .unwrap()
+                    .is_none()
+            );
         }
     }
     assert_eq!(bench.outbox.bytes(), 0);

@@ -81,12 +81,14 @@ fn a_mark_is_passed_when_all_before_it_is_done_and_whatever_comes_after_it() {
         bench.publish(20, qos).unwrap();
         assert!(!bench.outbox.has_passed(mark), "it is under way");
         chunk.advance(chunk.len());
-        bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+        bench
+            .outbox
+            .handle_written(&mut chunk, Duration::ZERO, &mut bench.fallout);
         if qos == Qos::AtLeastOnce {
             assert!(!bench.outbox.has_passed(mark), "it is owed");
             bench
                 .outbox
-                .handle_ack(1, AckKind::Publish)
+                .handle_ack(1, AckKind::Publish, Duration::ZERO)
                 .unwrap()
                 .unwrap();
         }
@@ -99,6 +101,9 @@ fn a_mark_is_passed_when_all_before_it_is_done_and_whatever_comes_after_it() {
     outbox.handle_connected(false);
     outbox.fill(&mut Chunk::default(), Duration::ZERO);
     assert!(!outbox.has_passed(mark));
-    outbox.handle_ack(1, AckKind::Unsubscribe).unwrap().unwrap();
+    outbox
+        .handle_ack(1, AckKind::Unsubscribe, Duration::ZERO)
+        .unwrap()
+        .unwrap();
     assert!(outbox.has_passed(mark));
 }

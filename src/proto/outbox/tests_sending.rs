@@ -39,18 +39,20 @@ fn a_chunk_is_written_from_its_head_to_the_end_of_its_messages() {
     assert!(chunk.is_empty() && chunk.is_done());
     bench.outbox.fill(&mut chunk, NOW);
     let lens = |chunk: &Chunk| chunk.rest().map(<[u8]>::len);
-    assert_eq!((chunk.len(), lens(&chunk)), (50, [20, 30]));
+    assert_eq!((chunk.len(), lens(&chunk)), (50, [20, 0, 30]));
     assert!(!chunk.is_empty() && !chunk.is_done());
-    for (len, left) in [(5, [15, 30]), (15, [0, 30]), (29, [0, 1])] {
+    for (len, left) in [(5, [15, 0, 30]), (15, [0, 0, 30]), (29, [0, 0, 1])] {
         chunk.advance(len);
         assert_eq!(lens(&chunk), left);
         assert!(!chunk.is_done());
     }
     chunk.advance(1);
     assert!(chunk.is_done());
-    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    bench
+        .outbox
+        .handle_written(&mut chunk, NOW, &mut bench.fallout);
     assert!(chunk.is_empty());
-    assert_eq!((chunk.len(), lens(&chunk)), (0, [0, 0]));
+    assert_eq!((chunk.len(), lens(&chunk)), (0, [0; 3]));
 }
 
 #[test]
@@ -72,7 +74,7 @@ fn no_more_leaves_than_the_window_holds() {
     assert_eq!(chunk.len(), 40);
     bench
         .outbox
-        .handle_ack(1, AckKind::Publish)
+        .handle_ack(1, AckKind::Publish, NOW)
         .unwrap()
         .unwrap();
     assert_eq!(bench.outbox.poll_fill(NOW), Some(NOW));
@@ -152,7 +154,9 @@ fn messages_of_qos_0_complete_when_the_socket_has_them() {
     bench.outbox.fill(&mut chunk, NOW);
     assert_eq!(chunk.len(), 40, "the one that was cut is sent whole");
     chunk.advance(40);
-    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    bench
+        .outbox
+        .handle_written(&mut chunk, NOW, &mut bench.fallout);
     assert_eq!(completed(&mut bench), tokens[1..]);
     assert_eq!((bench.outbox.operations(), bench.outbox.bytes()), (0, 0));
 }
@@ -204,14 +208,18 @@ fn what_a_rate_holds_back_is_charged_until_it_has_left() {
     publish(&mut bench, 1, 30, Qos::AtLeastOnce);
     let mut chunk = Chunk::default();
     bench.outbox.fill(&mut chunk, NOW);
-    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    bench
+        .outbox
+        .handle_written(&mut chunk, NOW, &mut bench.fallout);
     bench.outbox.shapers = [Shaper::new(Some(2)), Shaper::new(None)];
     let tokens = publish(&mut bench, 2, 20, Qos::AtMostOnce);
     publish(&mut bench, 1, 20, Qos::AtMostOnce);
     for (second, left) in [(0, 1), (1, 0)] {
         let now = Duration::from_secs(second);
         bench.outbox.fill(&mut chunk, now);
-        bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+        bench
+            .outbox
+            .handle_written(&mut chunk, NOW, &mut bench.fallout);
         let (outbox, owed) = (&bench.outbox, 30);
         assert_eq!(
             (outbox.operations(), outbox.bytes()),
@@ -234,7 +242,9 @@ fn a_mark_between_messages_that_a_rate_parts_is_passed_by_the_first_of_them() {
     let mut chunk = Chunk::default();
     bench.outbox.fill(&mut chunk, NOW);
     assert!(!bench.outbox.has_passed(mark));
-    bench.outbox.handle_written(&mut chunk, &mut bench.fallout);
+    bench
+        .outbox
+        .handle_written(&mut chunk, NOW, &mut bench.fallout);
     assert!(bench.outbox.has_passed(mark));
 }
 
@@ -245,4 +255,181 @@ fn a_burst_of_qos_0_leaves_in_writes_of_64_kib() {
     let mut chunk = Chunk::default();
     bench.outbox.fill(&mut chunk, NOW);
     assert_eq!(chunk.len(), 66_000, "whole messages, until it is full");
+}
+
+/// Sends everything that waits, chunk by chunk. Returns the bytes.
+fn send(bench: &mut Bench, now: Duration) -> Vec<u8> {
+    let (mut chunk, mut sent) = (Chunk::default(), Vec::new());
+    while bench.outbox.poll_fill(now) == Some(now) {
+        bench.outbox.fill(&mut chunk, now);
+        chunk
+            .rest()
+            .into_iter()
+            .for_each(|part| sent.extend_from_slice(part));
+        bench
+            .outbox
+            .handle_written(&mut chunk, now, &mut bench.fallout);
+    }
+    sent
+}
+
+/// Lengths of the packets, one after the other.
+fn lens(mut packets: &[u8]) -> Vec<usize> {
+    let mut lens = Vec::new();
+    while let Some(len) = codec::first_packet_len(packets) {
+        lens.push(len);
+        packets = &packets[len..];
+    }
+    lens
+}
+
+#[test]
+fn a_large_message_leaves_from_its_place_and_in_its_turn() {
+    let mut bench = connected(10);
+    for len in [20, 50_000, 30, 20_000, 40] {
+        publish(&mut bench, 1, len, Qos::AtLeastOnce);
+    }
+    publish(&mut bench, 1, 60, Qos::AtMostOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    // Nothing that has an id follows it in the same chunk.
+    let parts = |chunk: &Chunk| chunk.rest().map(<[u8]>::len);
+    assert_eq!(parts(&chunk), [20, 50_000, 60]);
+    chunk.advance(50_019);
+    assert_eq!(parts(&chunk), [0, 1, 60]);
+    assert_eq!((chunk.len(), chunk.is_done()), (50_080, false));
+    chunk.advance(61);
+    assert!(chunk.is_done());
+    bench
+        .outbox
+        .handle_written(&mut chunk, NOW, &mut bench.fallout);
+    assert!(chunk.is_empty());
+    assert_eq!(lens(&send(&mut bench, NOW)), [30, 20_000, 40]);
+}
+
+#[test]
+fn a_large_message_is_sent_again_as_what_it_was() {
+    for resumed in [true, false] {
+        let mut bench = connected(10);
+        publish(&mut bench, 2, 40_000, Qos::AtLeastOnce);
+        let before = send(&mut bench, NOW);
+        // And the first of them once more, cut in the middle.
+        bench
+            .outbox
+            .handle_lost(Chunk::default(), &mut bench.fallout);
+        bench.outbox.handle_connected(true);
+        let mut cut = Chunk::default();
+        bench.outbox.fill(&mut cut, NOW);
+        cut.advance(7);
+        bench.outbox.handle_lost(cut, &mut bench.fallout);
+        bench.outbox.handle_connected(resumed);
+        let again = send(&mut bench, NOW);
+        assert_eq!(lens(&again), [40_000, 40_000]);
+        let second = 40_000;
+        for at in [0, second] {
+            // MQTT-3.3.1-1, MQTT-3.3.1-2: DUP only for a session that knows it.
+            assert_eq!(before[at] & 0x08, 0);
+            assert_eq!(again[at] & 0x08 != 0, resumed);
+            let id = |sent: &[u8]| sent[at + 7..at + 9].to_vec();
+            assert_eq!(id(&again) == id(&before), resumed);
+            assert_eq!(again[at + 4..at + 7], *b"\x00\x01t");
+        }
+    }
+}
+
+#[test]
+fn what_a_caller_has_encoded_leaves_like_all_others() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let mut bench = connected(10);
+        let payload = vec![b'x'; 30_000];
+        let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
+        let publish = |outbox: &mut Outbox, fallout: &mut Fallout, topic| {
+            let accepted = outbox.publish(topic, &payload, qos, true, None, fallout);
+            accepted.unwrap().unwrap()
+        };
+        let encode = |outbox: &mut Outbox, topic| {
+            let memory = outbox.memory_for(topic, payload.len(), qos).unwrap();
+            Encoded::new(memory, topic, &payload, qos)
+        };
+        let first = publish(outbox, fallout, "a");
+        let message = encode(outbox, "b");
+        let second = outbox.publish_encoded(message, true, None, fallout);
+        let third = publish(outbox, fallout, "c");
+        assert_eq!(
+            (first.next(), third),
+            (second.unwrap().unwrap(), first.next().next())
+        );
+        let (operations, bytes) = (outbox.operations(), outbox.bytes());
+        let sent = send(&mut bench, NOW);
+        assert_eq!((operations, bytes), (3, sent.len()));
+        let topics: Vec<u8> = lens(&sent)
+            .iter()
+            .scan(0, |end, len| {
+                let topic = sent[*end + 6];
+                *end += len;
+                Some(topic)
+            })
+            .collect();
+        assert_eq!(topics, b"abc");
+    }
+}
+
+#[test]
+fn memory_is_not_given_for_what_would_be_refused() {
+    let mut bench = connected(10);
+    let mut refused = |policy| {
+        bench.outbox.drops_oldest = policy == OutboxPolicy::DropOldest;
+        let outbox = &mut bench.outbox;
+        let memory = outbox.memory_for("t", 2_000_000, Qos::AtMostOnce);
+        memory.map_err(|error| error.kind()).err()
+    };
+    assert_eq!(
+        refused(OutboxPolicy::RefuseNew),
+        Some(ErrorKind::OutboxFull)
+    );
+    // There may be room when it comes to that.
+    assert_eq!(refused(OutboxPolicy::DropOldest), None);
+}
+
+/// Where the next large message will be encoded: `None` if the memory is to be had from the
+/// allocator.
+fn spare(bench: &mut Bench) -> Option<*const u8> {
+    let memory = bench.outbox.spares.take();
+    (memory.capacity() > 0).then(|| memory.as_ptr())
+}
+
+#[test]
+fn a_burst_takes_the_memory_of_what_has_left_and_gives_it_back_when_it_is_over() {
+    let end = NOW + Duration::from_millis(100);
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let leave = |bench: &mut Bench, id| {
+            let mut chunk = Chunk::default();
+            bench.outbox.fill(&mut chunk, NOW);
+            let place = chunk.rest().into_iter().find(|part| !part.is_empty());
+            let place = place.map(<[u8]>::as_ptr);
+            bench
+                .outbox
+                .handle_written(&mut chunk, NOW, &mut bench.fallout);
+            if qos == Qos::AtLeastOnce {
+                let acknowledged = bench.outbox.handle_ack(id, AckKind::Publish, NOW);
+                acknowledged.unwrap().unwrap();
+            }
+            place
+        };
+        let mut bench = connected(1);
+        publish(&mut bench, 3, 70_000, qos);
+        let first = leave(&mut bench, 1);
+        assert_eq!(spare(&mut bench), first);
+        let second = leave(&mut bench, 2);
+        assert_eq!(bench.outbox.poll_timeout(), Some(end));
+        bench.outbox.handle_timeout(end, &mut bench.fallout);
+        assert!(second.is_some() && spare(&mut bench).is_none());
+        assert_eq!(bench.outbox.poll_timeout(), None);
+        // The last one: nothing follows it.
+        leave(&mut bench, 3);
+        assert_eq!(
+            (spare(&mut bench), bench.outbox.poll_timeout()),
+            (None, None)
+        );
+    }
 }
