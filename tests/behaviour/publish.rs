@@ -359,3 +359,50 @@ fn who_waits_for_room_can_publish_again() {
         device.publish("a", &[n]);
     }
 }
+
+/// Large messages are encoded outside of the lock and in memory that others have used before.
+#[test]
+fn large_messages_of_many_threads_arrive_whole_and_in_the_order_of_each() {
+    const THREADS: u8 = 4;
+    const EACH: u8 = 60;
+    let len_of = |thread: u8, number: u8| {
+        let kinds = [10, 16_383, 16_384, 20_000, 65_536, 140_000];
+        kinds[usize::from(thread + number) % kinds.len()]
+    };
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_outbox_limit(1000, 64 * 1024 * 1024).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    device.client.wait_connected(PATIENCE).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let client = &device.client;
+            scope.spawn(move || {
+                // Whole threads of one quality: only within one is there an order.
+                let qos = [Qos::AtMostOnce, Qos::AtLeastOnce][usize::from(thread % 2)];
+                for number in 0..EACH {
+                    let mut payload = vec![thread * 64 + number; len_of(thread, number)];
+                    payload[0] = thread;
+                    let topic = format!("from/{number}");
+                    client.publish(&topic, &payload, qos, false).unwrap();
+                }
+            });
+        }
+        let mut next = [0; THREADS as usize];
+        for _ in 0..usize::from(THREADS) * usize::from(EACH) {
+            let got = connection.expect_publish();
+            let thread = got.payload[0];
+            let number = next[usize::from(thread)];
+            next[usize::from(thread)] += 1;
+            assert_eq!(got.topic, format!("from/{number}"), "thread {thread}");
+            assert_eq!(got.payload.len(), len_of(thread, number));
+            let expected = thread * 64 + number;
+            assert!(got.payload[1..].iter().all(|&byte| byte == expected));
+            if got.id > 0 {
+                connection.puback(got.id);
+            }
+        }
+    });
+    device.client.wait_flushed(PATIENCE).unwrap();
+}
