@@ -20,7 +20,7 @@ use crate::{Error, ErrorKind, Stage};
 
 /// A message is alone when nothing was to be sent for so long before it. In a burst, the driver is
 /// awake by then and writes many at once.
-const ALONE: Duration = Duration::from_micros(50);
+const ALONE: Duration = Duration::from_micros(500);
 
 /// So many messages and completions are delivered sooner than another thread wakes up. Events are
 /// left to that one, because whoever waits for the connection goes on at the same time.
