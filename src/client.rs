@@ -12,11 +12,8 @@ use crate::engine::runtime::Runtime;
 use crate::engine::sync::Mutex;
 use crate::engine::tls;
 use crate::proto::outbox::Encoded;
+use crate::proto::spares::LARGE;
 use crate::{Config, Error, ErrorKind, Qos, Stage, State, Token, TopicFilter};
-
-/// A payload of this size takes longer to copy than a lock should be held: the thread that sends would
-/// wait for it.
-const LARGE: usize = 16 * 1024;
 
 /// Numbers that grow or show a level, for the application's own monitoring.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -309,6 +306,7 @@ impl Client {
                 .hub
                 .call(|device, now| device.publish(topic, payload, qos, want_token, expires(now)));
         }
+        // It takes longer to copy than the thread that sends should wait for the lock.
         let expires = expires(clock::now());
         let memory = self
             .hub

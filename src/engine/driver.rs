@@ -27,13 +27,11 @@ use super::wire::{Connection, Dial, Wire};
 use crate::log::{Level, enabled, log};
 use crate::proto::codec::{self, Malformed, Packet};
 use crate::proto::device::Action;
+use crate::proto::spares::LARGE;
 use crate::{Error, Stage};
 
 /// Bytes asked of the socket at once. One buffer serves every connection of a thread.
 const READ_LEN: usize = 64 * 1024;
-
-/// A packet of which so much is missing is read into its place, not through the shared buffer.
-const LARGE: usize = 16 * 1024;
 
 /// Bytes that one connection may read before it is another one's turn.
 const READ_TURN: usize = 512 * 1024;
@@ -96,6 +94,18 @@ impl Watch for Reporter<'_> {
 /// Whether the packet that begins here is a large one.
 fn is_large(inbound: &[u8]) -> bool {
     codec::missing(inbound).is_some_and(|missing| missing >= LARGE)
+}
+
+/// Makes room for `len` bytes more, in memory of another packet if there is some that is large enough.
+fn make_room(inbound: &mut BytesMut, len: usize, hub: &Hub) {
+    if inbound.capacity() - inbound.len() < len {
+        let mut memory = hub.lock().device.memory();
+        if memory.capacity() >= inbound.len() + len {
+            memory.extend_from_slice(inbound);
+            *inbound = memory;
+        }
+    }
+    inbound.reserve(len);
 }
 
 /// What one look at the link found.
@@ -281,11 +291,11 @@ impl Driver {
             let inbound = &mut self.inbound;
             let missing = codec::missing(inbound).unwrap_or_default();
             let read = if missing >= LARGE {
-                // Straight into its place. The length was checked when its first bytes came, and
+                // Straight into its place, not through the shared buffer. The length was checked when its first bytes came, and
                 // memory is asked for as it fills.
                 self.reads_large = true;
                 let len = missing.min(READ_LEN);
-                inbound.reserve(len);
+                make_room(inbound, len, &self.hub);
                 link.poll_read_into(cx, &mut (&mut *inbound).limit(len))
             } else {
                 // The head of the next large message is not worth copying most of it.

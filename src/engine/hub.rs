@@ -341,6 +341,7 @@ impl Work for Hub {
             core.device
                 .handle_delivered(delivered.bytes, delivered.completions, acks);
             let now = clock::now();
+            core.device.keep_memory(delivered.memory.into_iter(), now);
             if core.is_reading_paused && core.device.inbox_level() <= CAUGHT_UP {
                 core.is_reading_paused = false;
                 let waker = core.waker.take();

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::clock;
 use super::dispatch::run_callback;
 use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
@@ -14,6 +16,7 @@ use crate::proto::event::{Completion, Event};
 use crate::proto::inbox::Inbox;
 use crate::proto::qos::Qos;
 use crate::proto::queue::give_back;
+use crate::proto::spares::LARGE;
 
 /// A received message, on loan to a callback.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +94,8 @@ pub(crate) struct Delivered {
     pub(crate) bytes: usize,
     /// Connection and packet id of each QoS 1 message.
     pub(crate) acks: Vec<(u32, u16)>,
+    /// Of large messages.
+    pub(crate) memory: Vec<BytesMut>,
 }
 
 impl Delivered {
@@ -280,6 +285,9 @@ fn deliver_one(
             delivered.bytes += Inbox::charge(publish.wire_len());
             let ack = publish.id().map(|id| (connection, id));
             delivered.acks.extend(ack);
+            if publish.wire_len() >= LARGE {
+                delivered.memory.push(publish.into_memory());
+            }
         }
         Output::Release(handler) => run_callback(|| drop(handler)),
     }

@@ -271,6 +271,16 @@ impl<H: Clone> Device<H> {
         }
     }
 
+    /// Memory for a large packet that is arriving: none, if none is kept.
+    pub fn memory(&mut self) -> BytesMut {
+        self.outbox.spares().take()
+    }
+
+    /// Callbacks have returned for messages that were in this memory.
+    pub fn keep_memory(&mut self, memory: impl Iterator<Item = BytesMut>, now: Duration) {
+        memory.for_each(|memory| self.outbox.spares().keep(memory, now));
+    }
+
     /// This many bytes of whole packets have arrived.
     pub fn count_received(&mut self, bytes: usize) {
         self.counters.bytes_received += bytes as u64;

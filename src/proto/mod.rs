@@ -35,7 +35,7 @@ mod session;
 mod shaper;
 pub(crate) mod sign;
 pub(crate) mod signcheck;
-mod spares;
+pub(crate) mod spares;
 mod text;
 pub(crate) mod topic;
 mod trie;

@@ -420,6 +420,11 @@ impl Outbox {
         Ok(token)
     }
 
+    /// Memory of packets that are done with.
+    pub fn spares(&mut self) -> &mut Spares {
+        &mut self.spares
+    }
+
     /// Gives back the memory of what is empty.
     pub fn rest(&mut self) {
         give_back(&mut self.queue);
@@ -475,13 +480,6 @@ impl Outbox {
         Ok(())
     }
 
-    /// Keeps the memory of a message that is gone if others wait. If none does, there is no burst.
-    fn keep(&mut self, memory: BytesMut, now: Duration) {
-        if self.operations > 0 {
-            self.spares.keep(memory, now);
-        }
-    }
-
     fn release(&mut self, operations: usize, bytes: usize) {
         self.operations = self.operations.saturating_sub(operations);
         self.bytes = self.bytes.saturating_sub(bytes);
@@ -532,7 +530,7 @@ impl Outbox {
             Sent::Publish(entry) => {
                 self.settle(&entry);
                 if entry.wire.is_large() {
-                    self.keep(entry.wire.into_memory(), now);
+                    self.spares.keep(entry.wire.into_memory(), now);
                 }
                 Acknowledged::Publish(entry.token)
             }

@@ -1,4 +1,4 @@
-//! Memory of large packets that have left, for those that follow in the same burst.
+//! Memory of large packets that have left or arrived, for those that follow in the same burst.
 //!
 //! Given back with each message and asked for anew with the next, it goes back and forth between
 //! the allocator and the system, which clears every page of it: at 64 KiB a message, that took more
@@ -9,14 +9,24 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-/// What is kept. Smaller ones cost the allocator little, and of larger ones there are never many.
-const KEPT: RangeInclusive<usize> = 16 * 1024..=512 * 1024;
+/// From this size on, in bytes, a message is worth more care than many small ones together: it is copied
+/// outside of the lock and sent from where it is kept, read into its place, and its memory serves
+/// the next one.
+pub const LARGE: usize = 16 * 1024;
+
+/// What is kept. Of larger ones there are never many.
+const KEPT: RangeInclusive<usize> = LARGE..=512 * 1024;
 
 /// Bytes kept at the most.
 const LIMIT: usize = 4 * 1024 * 1024;
 
-/// So long after a burst they are given back: an idle connection holds no memory.
-const LINGER: Duration = Duration::from_millis(100);
+/// A burst is worth it from so many bytes on: ten thousand connections with a message each now and then
+/// would have the heap in pieces for nothing.
+const BURST: usize = 1024 * 1024;
+
+/// It is over when nothing has left or arrived for so long. Then all memory is given back: an idle
+/// connection holds none.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -24,8 +34,9 @@ pub struct Spares {
     buffers: Vec<BytesMut>,
     /// Of all of them.
     bytes: usize,
-    /// When they are given back.
-    ends: Option<Duration>,
+    /// When the last packet was done with, and the bytes of the present burst.
+    last: Option<Duration>,
+    burst: usize,
 }
 
 impl Spares {
@@ -36,25 +47,33 @@ impl Spares {
         buffer
     }
 
-    /// Keeps the memory of a packet that has left, if it is worth it.
+    /// Keeps the memory of a packet that is done with, if it is worth it.
     pub fn keep(&mut self, mut buffer: BytesMut, now: Duration) {
-        buffer.clear();
         let len = buffer.capacity();
-        if KEPT.contains(&len) && self.bytes + len <= LIMIT {
+        if !KEPT.contains(&len) {
+            return;
+        }
+        if self.last.is_none_or(|last| now >= last + LINGER) {
+            self.burst = 0;
+        }
+        self.last = Some(now);
+        self.burst = self.burst.saturating_add(len);
+        if self.burst > BURST && self.bytes + len <= LIMIT {
+            buffer.clear();
             self.bytes += len;
             self.buffers.push(buffer);
-            self.ends = Some(now + LINGER);
         }
     }
 
     /// When [`Spares::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.ends
+        let last = self.last.filter(|_| !self.buffers.is_empty());
+        last.map(|last| last + LINGER)
     }
 
     /// Gives back what no burst has touched for a while.
     pub fn handle_timeout(&mut self, now: Duration) {
-        if self.ends.is_some_and(|ends| ends <= now) {
+        if self.poll_timeout().is_some_and(|ends| ends <= now) {
             *self = Self::default();
         }
     }
@@ -70,10 +89,19 @@ mod tests {
         BytesMut::with_capacity(len)
     }
 
+    /// In the middle of a burst.
+    fn spares() -> Spares {
+        let mut spares = Spares::default();
+        for _ in 0..BURST / (64 * 1024) {
+            spares.keep(buffer(64 * 1024), NOW);
+            assert_eq!((spares.buffers.len(), spares.poll_timeout()), (0, None));
+        }
+        spares
+    }
+
     #[test]
     fn a_burst_gets_the_memory_of_what_has_left() {
-        let mut spares = Spares::default();
-        assert_eq!((spares.take().capacity(), spares.poll_timeout()), (0, None));
+        let mut spares = spares();
         let mut left = buffer(64 * 1024);
         left.extend_from_slice(b"a packet");
         let place = left.as_ptr();
@@ -84,8 +112,17 @@ mod tests {
     }
 
     #[test]
+    fn packets_that_come_alone_leave_nothing_behind() {
+        let mut spares = spares();
+        for n in 1..50 {
+            spares.keep(buffer(64 * 1024), NOW + LINGER * n);
+            assert_eq!((spares.buffers.len(), spares.poll_timeout()), (0, None));
+        }
+    }
+
+    #[test]
     fn small_and_huge_packets_leave_nothing_behind() {
-        let mut spares = Spares::default();
+        let mut spares = spares();
         for (len, is_kept) in [
             (0, false),
             (16 * 1024 - 1, false),
@@ -100,25 +137,22 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_the_limit() {
-        let mut spares = Spares::default();
-        for _ in 0..9 {
-            spares.keep(buffer(512 * 1024), NOW);
-        }
-        spares.keep(buffer(16 * 1024), NOW);
+        let mut spares = spares();
         let kept = |spares: &mut Spares| {
             let buffers = std::iter::from_fn(|| Some(spares.take()).filter(|b| b.capacity() > 0));
             buffers.collect::<Vec<_>>()
         };
-        let all = kept(&mut spares);
-        assert_eq!(all.len(), 8);
         // And once more, because what was taken does not count any more.
-        all.into_iter().for_each(|buffer| spares.keep(buffer, NOW));
-        assert_eq!(kept(&mut spares).len(), 8);
+        for _ in 0..2 {
+            (0..9).for_each(|_| spares.keep(buffer(512 * 1024), NOW));
+            spares.keep(buffer(16 * 1024), NOW);
+            assert_eq!(kept(&mut spares).len(), 8);
+        }
     }
 
     #[test]
     fn a_while_after_the_last_packet_they_are_given_back() {
-        let mut spares = Spares::default();
+        let mut spares = spares();
         spares.keep(buffer(64 * 1024), NOW);
         let later = NOW + LINGER / 2;
         spares.keep(buffer(64 * 1024), later);

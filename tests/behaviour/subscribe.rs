@@ -1,6 +1,6 @@
 //! Subscriptions, routes, and what arrives.
 
-use aliot::{ErrorKind, Qos};
+use aliot::{ErrorKind, Message, Qos};
 
 use crate::support::broker::{Broker, PUBACK, SUBSCRIBE, UNSUBSCRIBE, publish};
 use crate::support::device::{Device, config};
@@ -193,4 +193,38 @@ fn a_panicking_callback_harms_no_other() {
     connection.send(&publish("bad", b"", 0, 0));
     connection.send(&publish("good", b"", 0, 0));
     assert_eq!(device.messages(1)[0].0, "good");
+}
+
+/// Their memory serves again for those that follow.
+#[test]
+fn large_messages_one_after_the_other_arrive_whole() {
+    const COUNT: usize = 300;
+    const LENS: [usize; 7] = [70_000, 16_000, 30, 17_000, 65_536, 140_000, 65_000];
+    let payload_of = |number: usize| vec![number as u8; LENS[number % LENS.len()]];
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_inbox_limit(1000, 256 * 1024 * 1024).unwrap();
+    let device = Device::new(&config);
+    let (done, wait_done) = std::sync::mpsc::channel();
+    let mut number = 0;
+    let check = move |message: &Message<'_>| {
+        let expected = payload_of(number);
+        let is_right = message.payload == expected && message.topic == format!("a/{number}");
+        number += 1;
+        if !is_right || number == COUNT {
+            done.send((number, is_right)).unwrap();
+        }
+    };
+    let accepted = device
+        .client
+        .subscribe("a/+", Qos::AtMostOnce, || Box::new(check));
+    accepted.unwrap();
+    device.client.start().unwrap();
+    let mut connection = broker.accept(false);
+    let id = connection.expect(SUBSCRIBE).id();
+    connection.suback(id, &[0]);
+    for number in 0..COUNT {
+        connection.send(&publish(&format!("a/{number}"), &payload_of(number), 0, 0));
+    }
+    assert_eq!(wait_done.recv_timeout(PATIENCE), Ok((COUNT, true)));
 }

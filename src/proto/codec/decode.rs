@@ -86,6 +86,11 @@ impl Publish {
         self.frame.get(self.topic.clone()) == Some(topic.as_bytes())
     }
 
+    /// Its memory, for the next message. None, if it shares it with others.
+    pub fn into_memory(self) -> BytesMut {
+        self.frame.try_into_mut().unwrap_or_default()
+    }
+
     /// Overwrites the message, which held a secret, if nothing else holds its memory.
     pub fn wipe(self) {
         if let Ok(mut bytes) = self.frame.try_into_mut() {

@@ -2,9 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// A message of this size leaves from the place where it is kept. A smaller one is copied, together
-/// with others, because one write of many is worth more than a copy of each.
-const LARGE: usize = 16 * 1024;
+use crate::proto::spares::LARGE;
 
 /// See the module.
 #[derive(Debug)]
@@ -21,7 +19,8 @@ impl Held {
         self.bytes().len()
     }
 
-    /// Whether it leaves from its place.
+    /// Whether it leaves from its place. A smaller one is copied, together with others, because one
+    /// write of many is worth more than a copy of each.
     pub fn is_large(&self) -> bool {
         self.len() >= LARGE
     }

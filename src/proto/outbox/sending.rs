@@ -190,7 +190,7 @@ impl Outbox {
     pub fn handle_written(&mut self, chunk: &mut Chunk, now: Duration, fallout: &mut Fallout) {
         let taken = self.direct.handle_taken();
         self.handle_taken(taken, fallout);
-        self.keep(std::mem::take(&mut chunk.direct), now);
+        self.spares.keep(std::mem::take(&mut chunk.direct), now);
         chunk.large = Bytes::new();
         chunk.written = 0;
         if std::mem::take(&mut chunk.is_secret) {
