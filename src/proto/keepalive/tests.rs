@@ -42,6 +42,20 @@ fn nothing_is_due_before_its_time() {
     assert_eq!(keep_alive.poll_timeout(), None);
 }
 
+/// So that ten thousand of them wake the process once.
+#[test]
+fn idle_connections_ask_at_the_same_moment_and_none_too_late() {
+    let due = |accepted| {
+        let keep_alive = KeepAlive::new(&config(), accepted);
+        keep_alive.poll_timeout().unwrap()
+    };
+    for second in 0..=7 {
+        assert_eq!(due(s(second)), s(225), "accepted at {second} s");
+    }
+    // Three quarters of the default, in steps of a thirty-second part.
+    assert_eq!(due(s(8)), s(225) + s(225) / 32);
+}
+
 #[test]
 fn the_answer_to_a_ping_says_how_long_it_took() {
     let (mut keep_alive, at) = pinged();
@@ -55,6 +69,15 @@ fn what_the_socket_takes_puts_off_the_deadline_of_the_answer() {
     let (mut keep_alive, at) = pinged();
     keep_alive.handle_write_waits(at + s(5));
     keep_alive.handle_written(true, at + s(5));
+    assert_eq!(keep_alive.handle_timeout(at + s(14)), Verdict::Alive);
+    let dead = Verdict::Dead(Silence::PingResp);
+    assert_eq!(keep_alive.handle_timeout(at + s(15)), dead);
+}
+
+#[test]
+fn what_arrives_puts_off_the_deadline_of_the_answer() {
+    let (mut keep_alive, at) = pinged();
+    keep_alive.handle_received(at + s(5));
     assert_eq!(keep_alive.handle_timeout(at + s(14)), Verdict::Alive);
     let dead = Verdict::Dead(Silence::PingResp);
     assert_eq!(keep_alive.handle_timeout(at + s(15)), dead);
