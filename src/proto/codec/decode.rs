@@ -91,11 +91,12 @@ impl Publish {
         self.frame.try_into_mut().unwrap_or_default()
     }
 
-    /// Overwrites the message, which held a secret, if nothing else holds its memory.
-    pub fn wipe(self) {
-        if let Ok(mut bytes) = self.frame.try_into_mut() {
-            bytes.as_mut().zeroize();
-        }
+    /// Overwrites the message, which held a secret, and returns its memory; `None`, and nothing is
+    /// done, if something else holds it too.
+    pub fn wipe(self) -> Option<BytesMut> {
+        let mut bytes = self.frame.try_into_mut().ok()?;
+        bytes.as_mut().zeroize();
+        Some(bytes)
     }
 
     /// The payload, which may be empty.

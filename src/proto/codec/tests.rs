@@ -491,6 +491,18 @@ fn a_received_message_shares_the_bytes_it_arrived_in() {
 }
 
 #[test]
+fn a_message_is_wiped_as_a_whole_once_nobody_else_reads_it() {
+    let frame = Bytes::from_static(b"\x30\x09\x00\x01tsecret");
+    let Ok(Packet::Publish(publish)) = read_one(&frame) else {
+        panic!("not a message");
+    };
+    let reader = publish.clone();
+    assert_eq!(publish.wipe(), None);
+    assert_eq!(reader.payload(), b"secret");
+    assert_eq!(reader.wipe().unwrap(), vec![0; frame.len()]);
+}
+
+#[test]
 fn what_is_missing_is_known_from_the_header_on() {
     let mut wire = BytesMut::new();
     encode_publish(&mut wire, "a", &[0; 70_000], Qos::AtMostOnce);
