@@ -8,11 +8,15 @@
 #define _DEFAULT_SOURCE
 #include <aliot.h>
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 30000 };
@@ -66,6 +70,19 @@ static const char *environment(const char *name)
 static bool is_set(const char *name)
 {
     return getenv(name) != NULL;
+}
+
+static atomic_int refused;
+
+/* Stands in for the system's, which the library calls. With STUCK the socket takes nothing. */
+ssize_t sendmsg(int socket, const struct msghdr *message, int flags)
+{
+    if (is_set("STUCK")) {
+        refused++;
+        errno = EAGAIN;
+        return -1;
+    }
+    return syscall(SYS_sendmsg, socket, message, flags);
 }
 
 static aliot_endpoint *endpoint(void)
@@ -136,11 +153,19 @@ int main(int argc, char **argv)
     CHECK_OK(aliot_config_create(who, where, &config));
     CHECK_OK(aliot_client_create(config, &client));
     CHECK_OK(aliot_client_start(client));
-    CHECK_OK(aliot_client_wait_connected(client, PATIENCE_MS));
-    CHECK_OK(aliot_client_publish(client, environment("TOPIC"), "hello", 5,
-                                  ALIOT_QOS_AT_LEAST_ONCE, &token));
-    CHECK_OK(aliot_client_wait_flushed(client, PATIENCE_MS));
-    show("connected");
+    if (is_set("STUCK")) {
+        for (int ms = 0; refused == 0; ms++) {
+            CHECK(ms < PATIENCE_MS);
+            usleep(1000);
+        }
+        show("stuck");
+    } else {
+        CHECK_OK(aliot_client_wait_connected(client, PATIENCE_MS));
+        CHECK_OK(aliot_client_publish(client, environment("TOPIC"), "hello", 5,
+                                      ALIOT_QOS_AT_LEAST_ONCE, &token));
+        CHECK_OK(aliot_client_wait_flushed(client, PATIENCE_MS));
+        show("connected");
+    }
 
     CHECK_OK(aliot_client_stop(client, PATIENCE_MS));
     CHECK_OK(aliot_client_wait_stopped(client, PATIENCE_MS));

@@ -31,9 +31,7 @@ pub struct Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        if self.is_secret {
-            self.head.as_mut().zeroize();
-        }
+        self.wipe();
     }
 }
 
@@ -61,6 +59,13 @@ impl Chunk {
     /// The password is in it: it is wiped when it goes, sent or not.
     pub fn set_secret(&mut self) {
         self.is_secret = true;
+    }
+
+    /// Overwrites the head if the password is in it.
+    pub fn wipe(&mut self) {
+        if std::mem::take(&mut self.is_secret) {
+            self.head.as_mut().zeroize();
+        }
     }
 
     /// Whether the socket took everything.
@@ -193,9 +198,7 @@ impl Outbox {
         self.spares.keep(std::mem::take(&mut chunk.direct), now);
         chunk.large = Bytes::new();
         chunk.written = 0;
-        if std::mem::take(&mut chunk.is_secret) {
-            chunk.head.as_mut().zeroize();
-        }
+        chunk.wipe();
         if chunk.head.capacity() > HEAD_KEPT {
             chunk.head = BytesMut::new();
         } else {

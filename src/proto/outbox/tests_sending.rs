@@ -249,6 +249,41 @@ fn a_mark_between_messages_that_a_rate_parts_is_passed_by_the_first_of_them() {
 }
 
 #[test]
+fn a_chunk_is_wiped_if_the_password_is_in_it() {
+    let mut chunk = Chunk::default();
+    chunk.head.extend_from_slice(b"password");
+    chunk.wipe();
+    assert_eq!(chunk.head, b"password"[..], "nobody said so");
+    chunk.set_secret();
+    chunk.wipe();
+    assert_eq!(chunk.head, [0; 8][..]);
+}
+
+/// Ten thousand connections that rest would each keep what a burst once took.
+#[test]
+fn room_for_a_small_chunk_is_kept_and_room_for_a_large_one_given_back() {
+    let mut bench = connected(10);
+    for (room, kept) in [(64, 64), (512, 512), (513, 0), (100_000, 0)] {
+        let mut chunk = Chunk::default();
+        chunk.head = BytesMut::with_capacity(room);
+        chunk.head.extend_from_slice(&[0xC0, 0]);
+        bench
+            .outbox
+            .handle_written(&mut chunk, NOW, &mut bench.fallout);
+        assert_eq!((chunk.len(), chunk.head.capacity()), (0, kept));
+    }
+}
+
+#[test]
+fn room_for_a_burst_is_made_once_and_no_larger_than_the_burst() {
+    let mut bench = connected(100);
+    publish(&mut bench, 50, 100, Qos::AtLeastOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    assert_eq!((chunk.len(), chunk.head.capacity()), (5000, 5000));
+}
+
+#[test]
 fn a_burst_of_qos_0_leaves_in_writes_of_64_kib() {
     let mut bench = connected(10);
     publish(&mut bench, 100, 1000, Qos::AtMostOnce);
