@@ -5,13 +5,16 @@ use rustls::pki_types::pem::PemObject;
 use std::time::Duration;
 
 use super::tls_error::date_text;
-use crate::proto::certificate::{Certificate, common_name};
+use crate::proto::certificate::{Certificate, common_name, rsa_bits};
 
-/// A root, as far as a warning needs it. The TLS library does not look at the end of a root.
+/// A root, as far as a warning or an error needs it. The TLS library does not look at the end of a
+/// root, and does not say that it refuses a key.
 #[derive(Clone, Debug)]
 pub(crate) struct Anchor {
-    subject: Vec<u8>,
+    pub(super) subject: Vec<u8>,
     not_after: u64,
+    /// `None` for other keys than RSA.
+    pub(super) rsa_bits: Option<usize>,
 }
 
 impl Anchor {
@@ -24,6 +27,7 @@ impl Anchor {
                 Some(Self {
                     subject: certificate.subject.to_vec(),
                     not_after: certificate.not_after,
+                    rsa_bits: rsa_bits(certificate.public_key),
                 })
             })
             .collect()

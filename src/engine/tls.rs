@@ -41,7 +41,7 @@ static SHARED: Configs = Configs::new();
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Arc<ClientConfig>,
-    pub(crate) anchors: Vec<Anchor>,
+    pub(crate) anchors: Arc<[Anchor]>,
 }
 
 /// The settings for `options`.
@@ -259,7 +259,8 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
         .with_protocol_versions(versions)
         .map_err(|error| unusable(format!("TLS 1.2 and 1.3 are not available: {error}")))?;
     // Adds to the verification and takes nothing away.
-    let verifier = Verifier::new(verifier, material.pins.to_vec());
+    let anchors: Arc<[Anchor]> = anchors.into();
+    let verifier = Verifier::new(verifier, Arc::clone(&anchors), material.pins.to_vec());
     let builder = builder
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));

@@ -8,7 +8,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use sha2::{Digest, Sha256};
 
-use crate::proto::certificate::{Certificate, rsa_bits};
+use super::expiry::Anchor;
+use crate::proto::certificate::{Certificate, common_name, rsa_bits};
 
 /// The fewest bits of an RSA key whose signatures are accepted: ring's rule.
 const RSA_BITS: usize = 2048;
@@ -18,6 +19,8 @@ const RSA_BITS: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
+    /// The roots of `inner`.
+    anchors: Arc<[Anchor]>,
     /// Empty: any key.
     pins: Vec<[u8; 32]>,
 }
@@ -29,6 +32,8 @@ pub(super) enum Finding {
     NotPinned(String),
     /// An RSA key of so many bits.
     WeakKey(usize),
+    /// The same, of a root of this name.
+    WeakRoot(Option<String>, usize),
 }
 
 impl std::fmt::Display for Finding {
@@ -44,6 +49,16 @@ impl std::fmt::Display for Finding {
                  which can be broken: the server needs a certificate with RSA of {RSA_BITS} bits \
                  or more, or ECDSA"
             ),
+            Self::WeakRoot(name, bits) => {
+                let name = name.as_ref().map(|name| format!(", {name:?},"));
+                write!(
+                    f,
+                    "the root of the server's certificate{} has an RSA key of {bits} bits, which can \
+                     be broken: the server needs a certificate under a root with RSA of {RSA_BITS} \
+                     bits or more, or ECDSA, and this device that root",
+                    name.unwrap_or_default()
+                )
+            }
         }
     }
 }
@@ -57,8 +72,37 @@ impl From<Finding> for Error {
 }
 
 impl Verifier {
-    pub(super) fn new(inner: Arc<WebPkiServerVerifier>, pins: Vec<[u8; 32]>) -> Self {
-        Self { inner, pins }
+    pub(super) fn new(
+        inner: Arc<WebPkiServerVerifier>,
+        anchors: Arc<[Anchor]>,
+        pins: Vec<[u8; 32]>,
+    ) -> Self {
+        Self {
+            inner,
+            anchors,
+            pins,
+        }
+    }
+
+    /// As [`explain`], for the key of the root. Of several roots of one name each was tried: only if
+    /// all of them are too weak that is the cause.
+    fn explain_root(&self, error: Error, shown: &[&CertificateDer<'_>]) -> Error {
+        if error != Error::InvalidCertificate(CertificateError::BadSignature) {
+            return error;
+        }
+        let shown = shown.iter().filter_map(|der| Certificate::parse(der));
+        let issuers: Vec<_> = shown.map(|certificate| certificate.issuer).collect();
+        let bits = |root: &&Anchor| root.rsa_bits.unwrap_or(usize::MAX);
+        let roots = self.anchors.iter();
+        let strongest = roots
+            .filter(|root| issuers.contains(&root.subject.as_slice()))
+            .max_by_key(bits);
+        match strongest {
+            Some(root) if bits(&root) < RSA_BITS => {
+                Finding::WeakRoot(common_name(&root.subject), bits(&root)).into()
+            }
+            _ => error,
+        }
     }
 }
 
@@ -86,7 +130,10 @@ impl ServerCertVerifier for Verifier {
         let verified = self
             .inner
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            .map_err(|error| explain(error, intermediates))?;
+            .map_err(|error| {
+                let shown: Vec<_> = std::iter::once(end_entity).chain(intermediates).collect();
+                self.explain_root(explain(error, intermediates), &shown)
+            })?;
         if self.pins.is_empty() {
             return Ok(verified);
         }

@@ -206,6 +206,41 @@ fn a_certificate_of_another_time_or_purpose_is_refused() {
 }
 
 #[test]
+fn a_root_whose_key_is_too_weak_is_named_as_the_cause() {
+    let Some(folder) = authority() else { return };
+    let path = folder.path();
+    let leaf = "-cert leaf.pem -key leaf.key -cipher DEFAULT:@SECLEVEL=0";
+    let root = || std::fs::read_to_string(path.join("ca.pem")).unwrap();
+    let strong = root();
+    openssl(
+        path,
+        "req -x509 -key leaf.key -days 30 -subj /CN=other -out ca.pem",
+    );
+    let other = root();
+    openssl(
+        path,
+        "req -x509 -newkey rsa:1024 -nodes -days 30 -subj /CN=test -keyout ca.key -out ca.pem",
+    );
+    let weak = root();
+    sign(path, "leaf.csr", "server", "-sha256", "leaf.pem");
+    std::fs::write(path.join("ca.pem"), other + &weak).unwrap();
+    let error = refusal(path, leaf);
+    eprintln!("measured: a root with RSA of 1024 bits: {error}");
+    assert_eq!(
+        (error.kind(), error.stage()),
+        (ErrorKind::TlsCertificate, Stage::Tls)
+    );
+    let text = error.to_string();
+    let words = "the root of the server's certificate, \"test\", has an RSA key of 1024 bits, which \
+                 can be broken: the server needs a certificate under a root with RSA of 2048 bits";
+    assert!(text.contains(words), "{text}");
+    // With a strong one of the same name beside it, it may as well be another's signature.
+    std::fs::write(path.join("ca.pem"), strong + &weak).unwrap();
+    let text = refusal(path, leaf).to_string();
+    assert!(text.contains("or the certificate is forged"), "{text}");
+}
+
+#[test]
 fn a_server_with_nothing_but_old_ciphers_or_versions_is_refused() {
     let Some(folder) = authority() else { return };
     let leaf = "-cert leaf.pem -key leaf.key";
