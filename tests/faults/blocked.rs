@@ -1,15 +1,17 @@
 //! A peer that does not read, reads slowly, or sends more than anybody wants.
 
 use std::cell::Cell;
-use std::sync::mpsc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use aliot::{Client, Counter, ErrorKind, EventKind, Qos};
+use aliot::{Client, Counter, ErrorKind, EventKind, MessageHandler, Qos};
 
 use crate::alone::{Usage, library_cpu, run_alone};
 use crate::chaos::{quick, soak};
 use crate::proxy::{Plan, Proxy, Toxics};
-use crate::support::broker::{Broker, PUBLISH, publish};
+use crate::support::broker::{Broker, Connection, PUBLISH, SUBSCRIBE, publish};
 use crate::support::device::{Device, Said, config};
 use crate::support::{PATIENCE, eventually};
 
@@ -190,45 +192,59 @@ fn a_message_that_takes_longer_to_leave_than_its_acknowledgement_may_take_arrive
     assert_eq!(proxy.accepted(), 1, "one connection is enough");
 }
 
+/// A client with so much room in its inbox, in messages and bytes, and its end in the broker. Its
+/// callback does `work` for each message and counts it.
+fn counting(
+    broker: &Broker,
+    inbox: (u32, usize),
+    work: fn(),
+) -> (Client, Connection, Arc<AtomicU64>) {
+    let mut config = config(broker.address());
+    config.set_payload_limit(1000).unwrap();
+    config.set_topic_limit(100).unwrap();
+    config.set_inbox_limit(inbox.0, inbox.1).unwrap();
+    let client = Client::new(&config).unwrap();
+    let delivered = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&delivered);
+    client
+        .subscribe("down", Qos::AtMostOnce, move || -> MessageHandler {
+            Box::new(move |_| {
+                work();
+                counted.fetch_add(1, SeqCst);
+            })
+        })
+        .unwrap();
+    client.start().unwrap();
+    let mut connection = broker.accept(false);
+    connection.expect(SUBSCRIBE);
+    connection.suback(1, &[0]);
+    client.wait_connected(PATIENCE).unwrap();
+    (client, connection, delivered)
+}
+
+/// So many messages for its callback, a thousand at once.
+fn flood(connection: &mut Connection, messages: u64) {
+    let batch = publish("down", &[7; 500], 0, 0).repeat(1000);
+    (0..messages / 1000).for_each(|_| connection.send(&batch));
+}
+
 #[test]
 fn a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_accounted_for() {
     let test = "blocked::a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_accounted_for";
     run_alone(test, "flood", || {
         const FLOOD: u64 = 100_000;
         let broker = Broker::listen();
-        let mut config = config(broker.address());
-        config.set_payload_limit(1000).unwrap();
-        config.set_topic_limit(100).unwrap();
-        config.set_inbox_limit(100, 1 << 20).unwrap();
-        let client = Client::new(&config).unwrap();
-        let delivered = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let counted = std::sync::Arc::clone(&delivered);
-        client
-            .subscribe("down", Qos::AtMostOnce, move || -> aliot::MessageHandler {
-                Box::new(move |_| {
-                    std::thread::sleep(Duration::from_millis(1)); // a slow application
-                    counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                })
-            })
-            .unwrap();
-        client.start().unwrap();
-        let mut connection = broker.accept(false);
-        connection.expect(crate::support::broker::SUBSCRIBE);
-        connection.suback(1, &[0]);
-        client.wait_connected(PATIENCE).unwrap();
+        let slow = || std::thread::sleep(Duration::from_millis(1));
+        let (client, mut connection, delivered) = counting(&broker, (100, 1 << 20), slow);
         let before = Usage::now();
-        let batch = publish("down", &[7; 500], 0, 0).repeat(1000);
-        for _ in 0..FLOOD / 1000 {
-            connection.send(&batch);
-        }
+        flood(&mut connection, FLOOD);
         eventually("the flood has been read", || {
             client.counter(Counter::MessagesReceived) == FLOOD
         });
         let after = Usage::now();
         let all = |counter| client.counter(counter);
         eventually("each message was delivered or counted as dropped", || {
-            let delivered = delivered.load(std::sync::atomic::Ordering::SeqCst);
-            delivered + all(Counter::MessagesDropped) == FLOOD
+            delivered.load(SeqCst) + all(Counter::MessagesDropped) == FLOOD
         });
         eprintln!(
             "measured: a flood of {FLOOD}: {} dropped, RSS {} to {} KiB",
@@ -250,34 +266,20 @@ fn a_flood_of_messages_meets_slow_callbacks_in_bounded_memory_and_every_one_is_a
 fn a_flood_does_not_pile_up_before_callbacks_that_keep_pace() {
     const FLOOD: u64 = 20_000;
     let broker = Broker::listen();
-    let mut config = config(broker.address());
-    config.set_payload_limit(1000).unwrap();
-    config.set_inbox_limit(FLOOD as u32, 64 << 20).unwrap();
-    let client = Client::new(&config).unwrap();
-    let delivered = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let counted = std::sync::Arc::clone(&delivered);
-    client
-        .subscribe("down", Qos::AtMostOnce, move || -> aliot::MessageHandler {
-            Box::new(move |_| {
-                let begun = Instant::now();
-                while begun.elapsed() < Duration::from_micros(5) {}
-                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            })
-        })
-        .unwrap();
-    client.start().unwrap();
-    let mut connection = broker.accept(false);
-    connection.expect(crate::support::broker::SUBSCRIBE);
-    connection.suback(1, &[0]);
-    let batch = publish("down", &[7; 500], 0, 0).repeat(1000);
+    let quick = || {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(5) {}
+    };
+    let room = (FLOOD as u32, 64 << 20);
+    let (client, mut connection, delivered) = counting(&broker, room, quick);
     let mut most = Vec::new();
     for round in 1..=20 {
         std::thread::scope(|scope| {
-            scope.spawn(|| (0..FLOOD / 1000).for_each(|_| connection.send(&batch)));
+            scope.spawn(|| flood(&mut connection, FLOOD));
             let highest = Cell::new(0);
             eventually("the flood has been delivered", || {
                 highest.set(highest.get().max(client.counter(Counter::InboxBytes)));
-                delivered.load(std::sync::atomic::Ordering::SeqCst) == round * FLOOD
+                delivered.load(SeqCst) == round * FLOOD
             });
             most.push(highest.get());
         });
