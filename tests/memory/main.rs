@@ -148,7 +148,10 @@ fn program() -> PathBuf {
         let library = env::var_os("ALIOT_LIBRARY")
             .map_or_else(toolbox::installed_library, |path| named(Path::new(&path)));
         let source = Path::new(toolbox::ROOT).join("tests/memory/device.c");
-        let program = toolbox::build(&source, &library, "-O2");
+        // Bound at once: the first call of a function would leave registers on the stack, and in them
+        // what was copied last.
+        let options = ["-O2", "-Wl,-z,now"];
+        let program = toolbox::build_with(&source, &library, &options, "-O2-now");
         toolbox::check_loaded_library(&program, &library);
         program
     };
