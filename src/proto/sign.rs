@@ -59,6 +59,14 @@ pub enum HexCase {
 ///
 /// Source: "Establish MQTT connections", parameter mqttPassword.
 pub fn sign(method: SignMethod, case: HexCase, key: &[u8], content: &[u8]) -> Secret {
+    let signature = compute(method, case, key, content);
+    overwrite_stack();
+    signature
+}
+
+/// Not inlined, so that its frame and those of the hashes are where [`overwrite_stack`] has its own.
+#[inline(never)]
+fn compute(method: SignMethod, case: HexCase, key: &[u8], content: &[u8]) -> Secret {
     match method {
         SignMethod::HmacSha256 => hmac::<Hmac<Sha256>>(case, key, content),
         SignMethod::HmacSha1 => hmac::<Hmac<Sha1>>(case, key, content),
@@ -108,6 +116,17 @@ fn hmac<M: Mac + KeyInit>(case: HexCase, key: &[u8], content: &[u8]) -> Secret {
     let mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes any key");
     let mut tag = mac.chain_update(content).finalize().into_bytes();
     in_hex(case, tag.as_mut_slice())
+}
+
+/// Bytes of stack that are overwritten: more than HMAC and any of the hashes take.
+const USED_STACK: usize = 4096;
+
+/// Overwrites the stack below the caller's frame. The crate for HMAC pads the key there, the hashes
+/// load it in blocks, and neither overwrites it: it would stand there for as long as the thread runs
+/// nothing that goes as deep.
+#[inline(never)]
+fn overwrite_stack() {
+    [0_u64; USED_STACK / 8].zeroize();
 }
 
 /// Writes `bytes` in hexadecimal and overwrites them: they are the password in another form.
