@@ -198,9 +198,33 @@ mod tests {
         }
     }
 
+    fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+        [&[tag, content.len() as u8], content].concat()
+    }
+
+    #[test]
+    fn an_rsa_key_has_the_bits_of_its_modulus() {
+        let key = |kind: &[u8], unused_bits: u8, modulus: &[u8]| {
+            let numbers = [der(INTEGER, modulus), der(INTEGER, &[3])].concat();
+            let bits = [vec![unused_bits], der(SEQUENCE, &numbers)].concat();
+            let parts = [der(SEQUENCE, &der(OID, kind)), der(BIT_STRING, &bits)];
+            der(SEQUENCE, &parts.concat())
+        };
+        for (modulus, bits) in [
+            (&[1][..], 1),
+            (&[0, 0xFF], 8),
+            (&[0x80, 0], 16),
+            (&[0, 0x40, 0, 0], 23),
+        ] {
+            assert_eq!(rsa_bits(&key(&RSA, 0, modulus)), Some(bits), "{modulus:x?}");
+        }
+        assert_eq!(rsa_bits(&key(&RSA[1..], 0, &[1])), None, "of another kind");
+        assert_eq!(rsa_bits(&key(&RSA, 1, &[1])), None, "not whole bytes");
+        assert_eq!(rsa_bits(&key(&RSA, 0, &[0])), None, "no number");
+    }
+
     fn read_time(tag: u8, text: &str) -> Option<u64> {
-        let der = [&[tag, text.len() as u8], text.as_bytes()].concat();
-        Reader(&der).time()
+        Reader(&der(tag, text.as_bytes())).time()
     }
 
     #[test]
