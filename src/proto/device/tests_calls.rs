@@ -111,6 +111,19 @@ impl Bench {
 }
 
 #[test]
+fn a_device_that_rests_holds_no_room_for_what_it_has_told() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    bench.device.rest();
+    let outputs = bench.device.outputs();
+    assert!(!outputs.is_empty(), "nobody has taken it yet");
+    outputs.clear();
+    assert!(outputs.capacity() > 0);
+    bench.device.rest();
+    assert_eq!(bench.device.outputs().capacity(), 0);
+}
+
+#[test]
 fn a_stop_of_what_was_never_started_changes_nothing() {
     let mut bench = Bench::new(|_| {});
     bench.device.stop(T(5));
