@@ -96,11 +96,12 @@ fn is_large(inbound: &[u8]) -> bool {
     codec::missing(inbound).is_some_and(|missing| missing >= LARGE)
 }
 
-/// Makes room for `len` bytes more, in memory of another packet if there is some that is large enough.
+/// Makes room for `len` bytes more, in memory of another packet if there is some.
 fn make_room(inbound: &mut BytesMut, len: usize, hub: &Hub) {
-    if inbound.capacity() - inbound.len() < len {
-        let mut memory = hub.lock().device.memory();
-        if memory.capacity() >= inbound.len() + len {
+    let needed = inbound.len() + len;
+    if inbound.capacity() < needed {
+        let mut memory = hub.lock().device.memory(needed);
+        if memory.capacity() > 0 {
             memory.extend_from_slice(inbound);
             *inbound = memory;
         }
@@ -291,8 +292,8 @@ impl Driver {
             let inbound = &mut self.inbound;
             let missing = codec::missing(inbound).unwrap_or_default();
             let read = if missing >= LARGE {
-                // Straight into its place, not through the shared buffer. The length was checked when its first bytes came, and
-                // memory is asked for as it fills.
+                // Straight into its place, not through the shared buffer. The length was checked
+                // when its first bytes came, and memory is asked for as it fills.
                 self.reads_large = true;
                 let len = missing.min(READ_LEN);
                 make_room(inbound, len, &self.hub);

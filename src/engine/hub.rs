@@ -341,6 +341,8 @@ impl Work for Hub {
             core.device
                 .handle_delivered(delivered.bytes, delivered.completions, acks);
             let now = clock::now();
+            // Which it must give back in time.
+            let keeps = !delivered.memory.is_empty();
             core.device.keep_memory(delivered.memory.into_iter(), now);
             if core.is_reading_paused && core.device.inbox_level() <= CAUGHT_UP {
                 core.is_reading_paused = false;
@@ -349,7 +351,7 @@ impl Work for Hub {
                 if let Some(waker) = waker {
                     waker.wake();
                 }
-            } else if core.device.has_transmit(now) {
+            } else if keeps || core.device.has_transmit(now) {
                 self.stir(core, now);
             } else {
                 self.release(core);

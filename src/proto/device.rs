@@ -271,9 +271,9 @@ impl<H: Clone> Device<H> {
         }
     }
 
-    /// Memory for a large packet that is arriving: none, if none is kept.
-    pub fn memory(&mut self) -> BytesMut {
-        self.outbox.spares().take()
+    /// Memory for a packet of `len` bytes that is arriving: none, if none is kept that is fit for it.
+    pub fn memory(&mut self, len: usize) -> BytesMut {
+        self.outbox.spares().take(len)
     }
 
     /// Callbacks have returned for messages that were in this memory.

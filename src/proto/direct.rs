@@ -122,7 +122,7 @@ impl Direct {
     ) {
         let last = self.segments.back();
         if last.is_none_or(|last| last.len >= SEGMENT_LEN) {
-            self.open(spares.take(), next_token);
+            self.open(spares.take(SEGMENT_LEN), next_token);
         }
         if let Some(segment) = self.segments.back_mut() {
             codec::encode_publish(&mut segment.bytes, topic, payload, Qos::AtMostOnce);

@@ -243,7 +243,7 @@ impl Outbox {
         if !self.drops_oldest {
             self.check_room(len)?;
         }
-        Ok(self.spares.take())
+        Ok(self.spares.take(len))
     }
 
     /// As [`Outbox::publish`], for a message that is encoded already.

@@ -40,9 +40,14 @@ pub struct Spares {
 }
 
 impl Spares {
-    /// Memory for the next packet: none, if none is kept.
-    pub fn take(&mut self) -> BytesMut {
-        let buffer = self.buffers.pop().unwrap_or_default();
+    /// Memory for the next packet, of `len` bytes: none, if none is kept that it would fill by a
+    /// quarter at least. Limits count the bytes of packets, not of memory.
+    pub fn take(&mut self, len: usize) -> BytesMut {
+        let fits = len..=len.saturating_mul(4);
+        let mut buffers = self.buffers.iter();
+        let found = buffers.rposition(|buffer| fits.contains(&buffer.capacity()));
+        let buffer = found.map(|index| self.buffers.swap_remove(index));
+        let buffer = buffer.unwrap_or_default();
         self.bytes -= buffer.capacity().min(self.bytes);
         buffer
     }
@@ -106,9 +111,27 @@ mod tests {
         left.extend_from_slice(b"a packet");
         let place = left.as_ptr();
         spares.keep(left, NOW);
-        let again = spares.take();
+        let again = spares.take(60_000);
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
-        assert_eq!(spares.take().capacity(), 0);
+        assert_eq!(spares.take(64 * 1024).capacity(), 0);
+    }
+
+    #[test]
+    fn a_packet_gets_memory_that_it_fits_and_fills_by_a_quarter() {
+        for (len, is_given) in [
+            (24_999, false),
+            (25_000, true),
+            (100_000, true),
+            (100_001, false),
+        ] {
+            let mut spares = spares();
+            spares.keep(buffer(100_000), NOW);
+            spares.keep(buffer(500_000), NOW);
+            let given = spares.take(len).capacity();
+            assert_eq!(given, if is_given { 100_000 } else { 0 }, "{len} bytes");
+            let left = if is_given { 500_000 } else { 600_000 };
+            assert_eq!(spares.bytes, left);
+        }
     }
 
     #[test]
@@ -131,7 +154,7 @@ mod tests {
             (512 * 1024 + 1, false),
         ] {
             spares.keep(buffer(len), NOW);
-            assert_eq!(spares.take().capacity(), if is_kept { len } else { 0 });
+            assert_eq!(spares.take(len).capacity(), if is_kept { len } else { 0 });
         }
     }
 
@@ -139,7 +162,8 @@ mod tests {
     fn no_more_is_kept_than_the_limit() {
         let mut spares = spares();
         let kept = |spares: &mut Spares| {
-            let buffers = std::iter::from_fn(|| Some(spares.take()).filter(|b| b.capacity() > 0));
+            let mut take = || Some(spares.take(512 * 1024)).filter(|b| b.capacity() > 0);
+            let buffers = std::iter::from_fn(&mut take);
             buffers.collect::<Vec<_>>()
         };
         // And once more, because what was taken does not count any more.

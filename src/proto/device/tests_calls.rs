@@ -690,11 +690,11 @@ fn memory_of_what_arrived_in_a_burst_serves_until_the_burst_is_over() {
     bench.connect(T(0));
     let large = || std::iter::repeat_with(|| BytesMut::with_capacity(100_000));
     bench.device.keep_memory(large().take(3), T(1));
-    assert_eq!(bench.device.memory().capacity(), 0, "no burst yet");
+    assert_eq!(bench.device.memory(90_000).capacity(), 0, "no burst yet");
     bench.device.keep_memory(large().take(10), T(1));
-    assert_eq!(bench.device.memory().capacity(), 100_000);
+    assert_eq!(bench.device.memory(90_000).capacity(), 100_000);
     let due = bench.device.poll_timeout(T(1)).unwrap();
     assert!(due < T(2), "{due:?}");
     bench.device.handle_timeout(due, &mut bench.budget);
-    assert_eq!(bench.device.memory().capacity(), 0);
+    assert_eq!(bench.device.memory(90_000).capacity(), 0);
 }

@@ -429,7 +429,7 @@ fn memory_is_not_given_for_what_would_be_refused() {
 /// Where the next large message will be encoded: `None` if the memory is to be had from the
 /// allocator.
 fn spare(bench: &mut Bench) -> Option<*const u8> {
-    let memory = bench.outbox.spares.take();
+    let memory = bench.outbox.spares.take(100_000);
     (memory.capacity() > 0).then(|| memory.as_ptr())
 }
 
