@@ -389,3 +389,66 @@ impl Drop for Client {
         self.destroy();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::{Dispatch, Endpoint, Identity};
+
+    /// Callbacks are done with a burst when the driver sleeps already, and nothing else wakes it before
+    /// the next ping.
+    #[test]
+    fn what_a_burst_has_left_behind_is_given_back_soon_after_it() {
+        const COUNT: u64 = 100;
+        const PATIENCE: Duration = Duration::from_secs(20);
+        /// Not without a pause: the lock would never be free.
+        const PAUSE: Duration = Duration::from_millis(1);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut endpoint =
+            Endpoint::host("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+        endpoint.set_dangerous_plaintext();
+        let identity = Identity::verbatim("device", "user", "password").unwrap();
+        let mut config = Config::new(&identity, &endpoint).unwrap();
+        config.set_inbox_limit(1000, 64 * 1024 * 1024).unwrap();
+        let client = Client::on_runtime(&config, &Runtime::new(Dispatch::Thread).unwrap()).unwrap();
+        // The first callback takes until all have arrived and the driver sleeps.
+        let (begun, hub) = (Instant::now(), Arc::clone(&client.hub));
+        let mut is_first = true;
+        let handler: MessageHandler = Box::new(move |_| {
+            let is_asleep = || {
+                let core = hub.lock();
+                core.device.counters().received == COUNT && core.waker.is_some()
+            };
+            while is_first && !is_asleep() && begun.elapsed() < PATIENCE {
+                std::thread::sleep(PAUSE);
+            }
+            is_first = false;
+        });
+        client.set_message_handler(Some(|| handler)).unwrap();
+        client.start().unwrap();
+        let (mut broker, _) = listener.accept().unwrap();
+        let _ = broker.read(&mut [0; 1000]).unwrap();
+        broker.write_all(&[0x20, 2, 0, 0]).unwrap();
+        let mut message = vec![0x30, 0x80, 0x80, 0x04, 0, 1, b't'];
+        message.resize(4 + 0x10000, b'x');
+        for _ in 0..COUNT {
+            broker.write_all(&message).unwrap();
+        }
+        let is_done = || {
+            let core = client.hub.lock();
+            let now = clock::now();
+            let due = core.device.poll_timeout(now).unwrap_or(Duration::MAX);
+            core.device.counters().received == COUNT
+                && core.device.inbox_level() == 0
+                && due > now + Duration::from_secs(1)
+        };
+        while !is_done() {
+            assert!(begun.elapsed() < 2 * PATIENCE, "it is still kept");
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
