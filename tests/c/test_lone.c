@@ -49,6 +49,13 @@ static void on_completion(aliot_client *client, const aliot_completion *completi
     completions++;
 }
 
+/* A message is alone if nothing was sent for half a millisecond before it. */
+static void publish_alone(aliot_client *client)
+{
+    check_sleep_ms(1);
+    CHECK_OK(aliot_client_publish(client, TOPIC, "x", 1, ALIOT_QOS_AT_LEAST_ONCE, NULL));
+}
+
 /* In a loop, because a thread that is not asleep yet may be faster than this one. */
 static void a_lone_message_leaves_on_the_thread_that_publishes_it(void)
 {
@@ -63,7 +70,7 @@ static void a_lone_message_leaves_on_the_thread_that_publishes_it(void)
     int published = 0;
     sent_here = 0;
     while (published < 2000 && (sent_here < WANTED || told_by_the_reader < WANTED)) {
-        CHECK_OK(aliot_client_publish(client, TOPIC, "x", 1, ALIOT_QOS_AT_LEAST_ONCE, NULL));
+        publish_alone(client);
         published++;
         CHECK_EVENTUALLY(completions == published);
     }
@@ -119,7 +126,7 @@ static void a_lone_message_wakes_one_thread_once(void)
         long first = sleeps_of("aliot-1");
         long second = sleeps_of("aliot-2");
         for (int i = 0; i < WANTED; i++) {
-            CHECK_OK(aliot_client_publish(client, TOPIC, "x", 1, ALIOT_QOS_AT_LEAST_ONCE, NULL));
+            publish_alone(client);
             published++;
             CHECK_EVENTUALLY(completions == published);
         }
