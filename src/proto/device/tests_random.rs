@@ -444,8 +444,9 @@ impl World {
         if matches!(self.link, Link::Open) {
             match self.rng.below(3) {
                 0 => self.device.fail_protocol("on purpose"),
+                // Of an id that no walk is long enough to use: any other may be on its way.
                 1 => self.down.push_back(Packet::PubAck {
-                    id: 1 + self.rng.below(60_000) as u16,
+                    id: 30_000 + self.rng.below(30_000) as u16,
                 }),
                 _ => self.down.push_back(Packet::ConnAck {
                     session_present: false,
