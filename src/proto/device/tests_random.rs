@@ -25,8 +25,9 @@ use crate::proto::budget::Budget;
 use crate::proto::codec::{self, Packet};
 use crate::proto::event::{EventKind, State, Token};
 use crate::proto::inbox::Inbox;
-use crate::proto::outbox::Chunk;
+use crate::proto::outbox::{Chunk, Encoded};
 use crate::proto::qos::Qos;
+use crate::proto::spares::LARGE;
 use crate::proto::topic::TopicFilter;
 use crate::{Config, Endpoint, Error, ErrorKind, Identity, OutboxPolicy, Stage, TakeOverPolicy};
 
@@ -39,6 +40,8 @@ const STEPS: usize = 20_000;
 const BEGIN: Duration = Duration::from_secs(1000);
 const MAX_OPERATIONS: u32 = 40;
 const MAX_BYTES: usize = 4096;
+/// In a walk with large messages: [`is_large`].
+const MAX_LARGE_BYTES: usize = 500_000;
 const BUDGET: usize = 5;
 
 /// Where the choices come from: a script, then SplitMix64, which is small, and the same on every
@@ -150,22 +153,35 @@ struct World {
     stops: bool,
     /// A stop is under way: it ends with an empty outbox.
     must_empty: bool,
+    is_large: bool,
     /// Completions whose callback has not returned.
     untaken: usize,
 }
 
+/// Whether some of the messages go the way of large ones, in memory that others have used.
+fn is_large(seed: u64) -> bool {
+    seed % 11 == 7
+}
+
 fn config(seed: u64) -> Config {
+    let (payload_limit, max_bytes) = if is_large(seed) {
+        (40_000, MAX_LARGE_BYTES)
+    } else {
+        (200, MAX_BYTES)
+    };
     let identity = Identity::verbatim("device", "user", "password").unwrap();
     let endpoint = Endpoint::host("localhost", 8883).unwrap();
     let mut config = Config::new(&identity, &endpoint).unwrap();
     config.use_private_profile();
-    config.set_payload_limit(200).unwrap();
+    config.set_payload_limit(payload_limit).unwrap();
     config.set_topic_limit(64).unwrap();
     config.set_connects_per_minute(Some(BUDGET as u32)).unwrap();
     config.set_clean_session(seed.is_multiple_of(2));
     config.set_window(1 + (seed % 7) as u16 * 3).unwrap();
-    config.set_outbox_limit(MAX_OPERATIONS, MAX_BYTES).unwrap();
-    config.set_inbox_limit(5, 2000).unwrap();
+    config.set_outbox_limit(MAX_OPERATIONS, max_bytes).unwrap();
+    config
+        .set_inbox_limit(5, 2000.max(payload_limit + 200))
+        .unwrap();
     config.set_filters_per_packet(3).unwrap();
     config
         .set_keep_alive_s(if seed.is_multiple_of(5) { 0 } else { 30 })
@@ -209,6 +225,7 @@ impl World {
             callbacks: VecDeque::new(),
             stops: false,
             must_empty: false,
+            is_large: is_large(seed),
             untaken: 0,
         }
     }
@@ -252,11 +269,12 @@ impl World {
         let expires = (qos == Qos::AtLeastOnce && self.rng.one_in(10)).then(|| self.now + lifetime);
         let number = self.next_number + 1;
         let mut payload = number.to_be_bytes().to_vec();
-        payload.resize(8 + self.rng.below(150), 0);
-        match self
-            .device
-            .publish("up", &payload, qos, want_token, expires)
-        {
+        let mut len = 8 + self.rng.below(150);
+        if self.is_large && self.rng.one_in(2) {
+            len += LARGE / 2 * (1 + self.rng.below(4));
+        }
+        payload.resize(len, number as u8);
+        match self.publish_as_a_client(&payload, qos, want_token, expires) {
             Ok(token) => {
                 self.next_number = number;
                 assert_eq!(token.is_some(), want_token || qos == Qos::AtLeastOnce);
@@ -277,6 +295,22 @@ impl World {
                 "{error}"
             ),
         }
+    }
+
+    fn publish_as_a_client(
+        &mut self,
+        payload: &[u8],
+        qos: Qos,
+        want_token: bool,
+        expires: Option<Duration>,
+    ) -> Result<Option<Token>, Error> {
+        let device = &mut self.device;
+        if payload.len() < LARGE {
+            return device.publish("up", payload, qos, want_token, expires);
+        }
+        let memory = device.memory_for("up", payload.len(), qos, expires)?;
+        let message = Encoded::new(memory, "up", payload, qos);
+        device.publish_encoded(message, want_token, expires)
     }
 
     fn change_filter(&mut self) {
@@ -477,7 +511,7 @@ impl World {
     fn check(&mut self) {
         let (operations, bytes) = self.device.outbox_level();
         assert!(
-            operations <= MAX_OPERATIONS as usize && bytes <= MAX_BYTES,
+            operations <= MAX_OPERATIONS as usize && bytes <= self.device.config().outbox_bytes(),
             "{operations}, {bytes}"
         );
         let minute = Duration::from_secs(60);
@@ -725,12 +759,18 @@ impl Broker {
     fn receive_publish(&mut self, first: u8, body: &Bytes) {
         assert_eq!(&body[..4], b"\x00\x02up");
         let duplicate = first & 8 != 0;
+        let payload_at = if first & 6 == 0 { 4 } else { 6 };
+        let (number, filling) = body[payload_at..].split_at(8);
+        let number = u64::from_be_bytes(number.try_into().unwrap());
+        assert!(
+            filling.iter().all(|&byte| byte == number as u8),
+            "a part of {number} is another message's"
+        );
         if first & 6 == 0 {
             assert!(!duplicate, "DUP with QoS 0");
             return;
         }
         let id = u16::from_be_bytes([body[4], body[5]]);
-        let number = u64::from_be_bytes(body[6..14].try_into().unwrap());
         assert!(
             self.on_this_connection.insert(number),
             "{number} twice on one connection"
