@@ -115,8 +115,8 @@ impl Outbox {
     /// Moves what may be sent now into `chunk`.
     pub fn fill(&mut self, chunk: &mut Chunk, now: Duration) {
         self.fill_again(chunk, now);
-        if self.resend.is_none() && chunk.large.is_empty() {
-            self.fill_filters(&mut chunk.head);
+        if self.resend.is_none() {
+            self.fill_filters(chunk);
             self.fill_queue(chunk, now);
         }
         if chunk.direct.is_empty() {
@@ -143,8 +143,8 @@ impl Outbox {
         }
     }
 
-    fn fill_filters(&mut self, head: &mut BytesMut) {
-        while self.ring.len() < self.window && head.len() < HEAD_LEN {
+    fn fill_filters(&mut self, chunk: &mut Chunk) {
+        while self.ring.len() < self.window && !chunk.is_full() {
             let Some(first) = self.filters.front() else {
                 return;
             };
@@ -160,9 +160,9 @@ impl Outbox {
             // Filters are at most 65,535 bytes and a packet holds few: it always fits.
             let _ = if subscribes {
                 let wanted = ops.iter().map(|op| op.subscribe.unwrap_or_default());
-                codec::encode_subscribe(head, id, names.zip(wanted))
+                codec::encode_subscribe(&mut chunk.head, id, names.zip(wanted))
             } else {
-                codec::encode_unsubscribe(head, id, names)
+                codec::encode_unsubscribe(&mut chunk.head, id, names)
             };
             self.ring.push(Sent::Filters(ops));
         }

@@ -343,6 +343,20 @@ fn a_large_message_leaves_from_its_place_and_in_its_turn() {
 }
 
 #[test]
+fn filters_wait_for_a_large_message_that_is_sent_again() {
+    let mut bench = connected(10);
+    publish(&mut bench, 1, 40_000, Qos::AtLeastOnce);
+    send(&mut bench, NOW);
+    let fallout = &mut bench.fallout;
+    bench.outbox.handle_lost(Chunk::default(), fallout);
+    let filter = TopicFilter::parse("f").unwrap();
+    let accepted = bench.outbox.change_filter(filter, Some(Qos::AtMostOnce));
+    accepted.unwrap();
+    bench.outbox.handle_connected(true);
+    assert_eq!(lens(&send(&mut bench, NOW)), [40_000, 8]);
+}
+
+#[test]
 fn a_large_message_is_sent_again_as_what_it_was() {
     for resumed in [true, false] {
         let mut bench = connected(10);
