@@ -1,6 +1,7 @@
 //! The limits on what waits for the platform, and what makes room within them.
 
 use super::*;
+use crate::proto::codec;
 use crate::{Endpoint, Identity};
 
 const MAX_BYTES: usize = 2000;

@@ -1,7 +1,10 @@
 //! What leaves together, and what becomes of it when the socket takes all of it, or a part.
 
+use bytes::BytesMut;
+
 use super::tests::{Bench, outbox};
 use super::*;
+use crate::proto::codec;
 
 const NOW: Duration = Duration::ZERO;
 
