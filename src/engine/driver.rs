@@ -7,12 +7,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
 use super::budgets;
@@ -71,6 +72,8 @@ pub(crate) struct Driver {
     pause_ends: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
+    /// It has, and the sockets were asked once more after that.
+    has_rung: bool,
 }
 
 /// Tells the device how its dial goes.
@@ -129,6 +132,7 @@ impl Driver {
             pause_ends: None,
             timer: None,
             timer_at: Duration::MAX,
+            has_rung: false,
         }
     }
 
@@ -148,6 +152,11 @@ impl Driver {
                 Poll::Ready(Err(error)) => self.lose(Some(error), &mut wire, now),
                 _ => {}
             }
+        }
+        if self.rings(now) {
+            // To be called again when the sockets have been asked.
+            let _ = pin!(yield_now()).poll(cx);
+            return Poll::Pending;
         }
         for _ in 0..ROUNDS {
             let now = clock::now();
@@ -184,6 +193,12 @@ impl Driver {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether the timer has just rung. Where the process was stopped for a while it does so before
+    /// the system was asked what has come meanwhile: an answer may be there that was owed until then.
+    fn rings(&mut self, now: Duration) -> bool {
+        now >= self.timer_at && !mem::replace(&mut self.has_rung, true)
     }
 
     fn act(&mut self, action: Action, wire: &mut Wire, now: Duration) {
@@ -439,6 +454,7 @@ impl Driver {
 
     /// Sets the timer. `false`: it has rung.
     fn arm(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
+        self.has_rung = false;
         if at != self.timer_at
             && let Some(deadline) = clock::instant(at)
         {
