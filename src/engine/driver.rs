@@ -338,7 +338,10 @@ impl Driver {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Link::error(&error))),
                 Poll::Pending => break,
             }
-            self.handle_inbound(now);
+            // After what cannot be understood, no packet begins anywhere.
+            if !self.handle_inbound(now) {
+                break;
+            }
         }
         if total == 0 {
             Poll::Pending
@@ -347,18 +350,20 @@ impl Driver {
         }
     }
 
-    fn handle_inbound(&mut self, now: Duration) {
+    /// Gives the device what has arrived whole. `false`: the peer broke the rules, and the link ends.
+    fn handle_inbound(&mut self, now: Duration) -> bool {
         PACKETS.with_borrow_mut(|packets| {
             // After a panic, there may be some left that were another client's.
             packets.clear();
-            self.handle_packets(packets, now);
+            let is_sound = self.handle_packets(packets, now);
             if packets.capacity() > KEPT {
                 *packets = VecDeque::new();
             }
-        });
+            is_sound
+        })
     }
 
-    fn handle_packets(&mut self, packets: &mut VecDeque<Packet>, now: Duration) {
+    fn handle_packets(&mut self, packets: &mut VecDeque<Packet>, now: Duration) -> bool {
         let before = self.inbound.len();
         let split = self.split(packets);
         let received = before - self.inbound.len();
@@ -373,10 +378,12 @@ impl Driver {
         } else {
             core.device.handle_packets(packets.drain(..), now);
         }
+        let is_sound = split.is_ok();
         if let Err(malformed) = split {
             core.device.fail_protocol(malformed.to_string());
         }
         self.hub.release(core);
+        is_sound
     }
 
     fn split(&mut self, packets: &mut VecDeque<Packet>) -> Result<(), Malformed> {
@@ -395,8 +402,10 @@ impl Driver {
     fn lose(&mut self, error: Option<Error>, wire: &mut Wire, now: Duration) {
         let chunk = wire.reset();
         self.inbound = BytesMut::new();
+        (self.is_paused, self.pause_ends) = (false, None);
         let entropy = clock::entropy();
         let mut core = self.hub.lock();
+        core.is_reading_paused = false;
         let budget = core.budget();
         let mut budget = budgets::lock(&budget);
         core.device
@@ -408,17 +417,19 @@ impl Driver {
     /// Prepares to be woken. `false`: there is something to do already.
     fn sleep(&mut self, cx: &mut Context<'_>, wire: &Wire) -> bool {
         let at = {
+            // Nothing is read any more while a connection closes.
+            let is_paused = self.is_paused && matches!(wire.connection, Connection::Open(_));
             let mut core = self.hub.lock();
             let now = clock::now();
             let Some(due) = core.rest_until(wire.is_free(), now) else {
                 return false;
             };
             // They may have caught up since, and then nobody else says so.
-            if self.is_paused && !core.is_reading_paused {
+            if is_paused && !core.is_reading_paused {
                 return false;
             }
             let due = match self.pause_ends {
-                Some(ends) if self.is_paused => due.min(ends),
+                Some(ends) if is_paused => due.min(ends),
                 _ => due,
             };
             let leave_aside = core

@@ -347,6 +347,8 @@ impl Work for Hub {
             if core.is_reading_paused && core.device.inbox_level() <= CAUGHT_UP {
                 core.is_reading_paused = false;
                 let waker = core.waker.take();
+                // Whoever writes a lone message has taken it, and would put it back.
+                core.wants_wire |= waker.is_none();
                 self.release(core);
                 if let Some(waker) = waker {
                     waker.wake();

@@ -1,8 +1,9 @@
 //! A peer that does not read, reads slowly, or sends more than anybody wants.
 
 use std::cell::Cell;
-use std::sync::atomic::AtomicU64;
+use std::io::Write;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -197,7 +198,7 @@ fn a_message_that_takes_longer_to_leave_than_its_acknowledgement_may_take_arrive
 fn counting(
     broker: &Broker,
     inbox: (u32, usize),
-    work: fn(),
+    work: impl Fn() + Send + 'static,
 ) -> (Client, Connection, Arc<AtomicU64>) {
     let mut config = config(broker.address());
     config.set_payload_limit(1000).unwrap();
@@ -292,4 +293,44 @@ fn a_flood_does_not_pile_up_before_callbacks_that_keep_pace() {
         most.iter().any(|&most| most < 2 << 20),
         "{most:?} bytes waited"
     );
+}
+
+/// Rounds, because the client must be stopped within the 20 ms for which reading pauses.
+#[test]
+fn a_stop_while_reading_pauses_burns_no_processor_time() {
+    static HELD: AtomicBool = AtomicBool::new(false);
+    let test = "blocked::a_stop_while_reading_pauses_burns_no_processor_time";
+    run_alone(test, "pause", || {
+        let hold = || {
+            while HELD.load(SeqCst) {
+                std::thread::yield_now();
+            }
+        };
+        let measure = || {
+            let before = library_cpu();
+            std::thread::sleep(Duration::from_millis(300)); // the interval that is measured
+            library_cpu() - before
+        };
+        let mut most = Duration::ZERO;
+        for _ in 0..5 {
+            HELD.store(true, SeqCst);
+            let broker = Broker::listen();
+            let (client, mut connection, _) = counting(&broker, (100_000, 64 << 20), hold);
+            let message = publish("down", &[7; 1000], 0, 0);
+            // Until the client is gone.
+            let flood =
+                std::thread::spawn(move || while connection.0.write_all(&message).is_ok() {});
+            while client.counter(Counter::InboxBytes) < 256 * 1024 {}
+            client.stop(Duration::ZERO).unwrap();
+            client.wait_stopped(PATIENCE).unwrap();
+            flood.join().unwrap();
+            HELD.store(false, SeqCst);
+            eventually("callbacks have caught up", || {
+                client.counter(Counter::InboxBytes) == 0
+            });
+            most = most.max(measure());
+        }
+        eprintln!("measured: stopped while reading paused: {most:?} of processor time in 300 ms");
+        assert!(most < Duration::from_millis(100), "{most:?}");
+    });
 }
