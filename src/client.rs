@@ -236,8 +236,10 @@ impl Client {
         self.hub.wait(timeout, Goal::Flushed(mark))
     }
 
-    /// Blocks until at least half of the outbox is free, for an application that publishes as fast
-    /// as the network takes it: after [`ErrorKind::OutboxFull`], wait and publish again.
+    /// Blocks until at least half of the outbox is free, and of the room for completions that the
+    /// application has not taken yet, for an application that publishes as fast as the network takes
+    /// it: after [`ErrorKind::OutboxFull`], wait and publish again. With a runtime that is polled,
+    /// poll first: nothing else takes completions.
     ///
     /// # Errors
     ///
@@ -313,7 +315,7 @@ impl Client {
             .ask(|device| device.memory_for(topic, payload.len(), qos, expires))?;
         let message = Encoded::new(memory, topic, payload, qos);
         self.hub
-            .call(|device, _| device.publish_encoded(message, want_token, expires))
+            .call(|device, now| device.publish_encoded(message, want_token, expires, now))
     }
 
     /// Sends matching messages to a handler, now and after every reconnect. `make` is called only

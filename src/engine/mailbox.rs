@@ -285,7 +285,8 @@ fn deliver_one(
             delivered.bytes += Inbox::charge(publish.wire_len());
             let ack = publish.id().map(|id| (connection, id));
             delivered.acks.extend(ack);
-            if publish.wire_len() >= LARGE {
+            // Smaller ones may share their memory with others, which is more than it looks then.
+            if publish.wire_len() >= 2 * LARGE {
                 delivered.memory.push(publish.into_memory());
             }
         }

@@ -207,11 +207,9 @@ impl<H: Clone> Device<H> {
         self.inbox.level()
     }
 
-    /// Whether at least half of the outbox is free.
+    /// See [`Outbox::has_room`].
     pub fn has_room(&self) -> bool {
-        let (operations, bytes) = self.outbox_level();
-        operations <= self.config.outbox_operations() as usize / 2
-            && bytes <= self.config.outbox_bytes() / 2
+        self.outbox.has_room()
     }
 
     /// Operations and bytes in the outbox.
@@ -361,6 +359,9 @@ impl<H: Clone> Device<H> {
     pub fn rest(&mut self) {
         self.outbox.rest();
         give_back(&mut self.outputs);
+        if self.fallout.completions.is_empty() {
+            self.fallout.completions = Vec::new();
+        }
     }
 
     /// Does what is due at `now`.

@@ -9,8 +9,9 @@ use bytes::BytesMut;
 use super::codec;
 use super::event::{Completion, Token};
 use super::qos::Qos;
+use super::queue::give_back;
 use super::shaper::Shaper;
-use super::spares::Spares;
+use super::spares::{LARGE, Spares};
 use crate::Error;
 
 /// A segment is closed at this size, so that memory follows what is waiting and a cut in the
@@ -36,6 +37,12 @@ impl Segment {
     /// How many packets there are, and their bytes.
     pub fn level(&self) -> (usize, usize) {
         (self.messages, self.len)
+    }
+
+    /// Whether it is one large message, which another one behind it would have copied into larger
+    /// memory.
+    fn is_large(&self) -> bool {
+        self.messages == 1 && self.len >= LARGE
     }
 
     /// Removes the first `count` packets, of `len` bytes together, and returns them.
@@ -121,7 +128,7 @@ impl Direct {
         spares: &mut Spares,
     ) {
         let last = self.segments.back();
-        if last.is_none_or(|last| last.len >= SEGMENT_LEN) {
+        if last.is_none_or(|last| last.len >= SEGMENT_LEN || last.is_large()) {
             self.open(spares.take(SEGMENT_LEN), next_token);
         }
         if let Some(segment) = self.segments.back_mut() {
@@ -134,6 +141,11 @@ impl Direct {
     pub fn push_encoded(&mut self, packet: BytesMut, token: Option<Token>, next_token: Token) {
         self.open(packet, next_token);
         self.count(token);
+    }
+
+    /// Gives back the memory of what is empty.
+    pub fn rest(&mut self) {
+        give_back(&mut self.segments);
     }
 
     fn open(&mut self, bytes: BytesMut, next_token: Token) {

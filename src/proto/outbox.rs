@@ -234,6 +234,7 @@ impl Outbox {
     pub fn rest(&mut self) {
         give_back(&mut self.queue);
         give_back(&mut self.filters);
+        self.direct.rest();
         self.ring.rest();
     }
 

@@ -90,10 +90,11 @@ impl<H: Clone> Device<H> {
         message: Encoded,
         want_token: bool,
         expires: Option<Duration>,
+        now: Duration,
     ) -> Result<Option<Token>, Error> {
         self.check_open()?;
         let outbox = &mut self.outbox;
-        let accepted = outbox.publish_encoded(message, want_token, expires, &mut self.fallout);
+        let accepted = outbox.publish_encoded(message, want_token, expires, now, &mut self.fallout);
         self.handle_accepted(accepted)
     }
 

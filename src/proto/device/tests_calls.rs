@@ -121,6 +121,14 @@ fn a_device_that_rests_holds_no_room_for_what_it_has_told() {
     assert!(outputs.capacity() > 0);
     bench.device.rest();
     assert_eq!(bench.device.outputs().capacity(), 0);
+    bench
+        .device
+        .publish("a", b"x", Qos::AtMostOnce, true, None)
+        .unwrap();
+    bench.write(T(0));
+    assert!(bench.device.fallout.completions.capacity() > 0);
+    bench.device.rest();
+    assert_eq!(bench.device.fallout.completions.capacity(), 0);
 }
 
 #[test]

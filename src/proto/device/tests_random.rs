@@ -310,7 +310,7 @@ impl World {
         }
         let memory = device.memory_for("up", payload.len(), qos, expires)?;
         let message = Encoded::new(memory, "up", payload, qos);
-        device.publish_encoded(message, want_token, expires)
+        device.publish_encoded(message, want_token, expires, self.now)
     }
 
     fn change_filter(&mut self) {

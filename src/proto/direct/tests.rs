@@ -38,3 +38,28 @@ fn a_rate_that_lets_nothing_go_holds_no_mark_back() {
     assert_eq!(direct.drop_oldest().map(|gone| gone.messages), Some(1));
     assert!(direct.has_passed(mark) && direct.is_empty());
 }
+
+#[test]
+fn what_follows_a_large_message_does_not_move_it() {
+    for (len, segments) in [(LARGE - 10, 1), (LARGE, 2)] {
+        let mut direct = Direct::default();
+        let mut packet = BytesMut::new();
+        codec::encode_publish(&mut packet, "t", &vec![0; len], Qos::AtMostOnce);
+        direct.push_encoded(packet, None, Token::FIRST);
+        push(&mut direct, 10);
+        push(&mut direct, 10);
+        assert_eq!(direct.segments.len(), segments, "{len} bytes");
+    }
+}
+
+#[test]
+fn messages_that_rest_hold_no_room() {
+    let mut direct = Direct::default();
+    push(&mut direct, 10);
+    direct.rest();
+    assert_eq!(direct.waiting().0, 1);
+    pop(&mut direct);
+    assert!(direct.segments.capacity() > 0);
+    direct.rest();
+    assert_eq!(direct.segments.capacity(), 0);
+}

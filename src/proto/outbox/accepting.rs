@@ -85,7 +85,7 @@ impl Outbox {
         qos: Qos,
     ) -> Result<BytesMut, Error> {
         let len = packet_len(topic, payload_len, qos)?;
-        if !self.drops_oldest {
+        if !self.drops_oldest || !self.can_make_room(len) {
             self.check_room(len)?;
         }
         Ok(self.spares.take(len))
@@ -101,9 +101,13 @@ impl Outbox {
         message: Encoded,
         want_token: bool,
         expires: Option<Duration>,
+        now: Duration,
         fallout: &mut Fallout,
     ) -> Result<Option<Token>, Error> {
-        self.admit(message.packet.len(), fallout)?;
+        if let Err(error) = self.admit(message.packet.len(), fallout) {
+            self.spares.keep(message.packet, now);
+            return Err(error);
+        }
         match message.qos {
             Qos::AtMostOnce => {
                 let token = want_token.then(|| self.token());
@@ -165,14 +169,7 @@ impl Outbox {
     /// Drops the oldest messages that have not been sent until one of `len` bytes fits, or none is
     /// left. Returns nothing: each has its completion, or counts as dropped.
     fn make_room(&mut self, len: usize, fallout: &mut Fallout) {
-        // What has been sent cannot be dropped: if the rest is not enough, nothing is.
-        let (messages, bytes) = self.direct.waiting();
-        let fixed = self.operations - (self.queue.len() + messages).min(self.operations);
-        let fixed_bytes = self.bytes - (self.queued_bytes + bytes).min(self.bytes);
-        if fixed >= self.max_operations
-            || fixed_bytes + len > self.max_bytes
-            || self.untaken >= self.max_untaken()
-        {
+        if !self.can_make_room(len) {
             return;
         }
         let text = "dropped to make room for newer messages";
@@ -198,6 +195,16 @@ impl Outbox {
                 return;
             }
         }
+    }
+
+    /// What has been sent cannot be dropped: if the rest is not enough, nothing is.
+    fn can_make_room(&self, len: usize) -> bool {
+        let (messages, bytes) = self.direct.waiting();
+        let fixed = self.operations - (self.queue.len() + messages).min(self.operations);
+        let fixed_bytes = self.bytes - (self.queued_bytes + bytes).min(self.bytes);
+        fixed < self.max_operations
+            && fixed_bytes + len <= self.max_bytes
+            && self.untaken < self.max_untaken()
     }
 
     fn token(&mut self) -> Token {
@@ -246,6 +253,13 @@ impl Outbox {
             ));
         }
         Ok(())
+    }
+
+    /// Whether half of everything that [`Outbox::check_room`] looks at is free.
+    pub fn has_room(&self) -> bool {
+        self.untaken <= self.max_untaken() / 2
+            && self.operations <= self.max_operations / 2
+            && self.bytes <= self.max_bytes / 2
     }
 
     /// Completions that may wait for the application: room enough for what a callback that takes a

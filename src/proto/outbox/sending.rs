@@ -8,6 +8,7 @@ use zeroize::Zeroize;
 use super::{Fallout, FilterOp, Held, Outbox, Sent};
 use crate::proto::codec;
 use crate::proto::direct::Segment;
+use crate::proto::spares::LARGE;
 
 /// Bytes that one chunk takes from the ring before the socket is asked again.
 const HEAD_LEN: usize = 32 * 1024;
@@ -195,7 +196,11 @@ impl Outbox {
     pub fn handle_written(&mut self, chunk: &mut Chunk, now: Duration, fallout: &mut Fallout) {
         let taken = self.direct.handle_taken();
         self.handle_taken(taken, fallout);
-        self.spares.keep(std::mem::take(&mut chunk.direct), now);
+        let direct = std::mem::take(&mut chunk.direct);
+        // A few small messages now and then are no burst, whatever memory they left in.
+        if direct.len() >= LARGE {
+            self.spares.keep(direct, now);
+        }
         chunk.large = Bytes::new();
         chunk.written = 0;
         chunk.wipe();

@@ -222,7 +222,11 @@ fn what_was_dropped_is_not_counted_among_what_could_be() {
 fn an_application_that_takes_no_completions_gets_no_more_of_them() {
     let mut bench = Bench::new(3, OutboxPolicy::DropOldest);
     bench.publish(20, Qos::AtLeastOnce).unwrap();
-    bench.outbox.handle_completions_made(3 * 2 + 1000 - 1);
+    bench.outbox.handle_completions_made((3 * 2 + 1000) / 2);
+    assert!(bench.outbox.has_room(), "half of it");
+    bench.outbox.handle_completions_made(1);
+    assert!(!bench.outbox.has_room());
+    bench.outbox.handle_completions_made((3 * 2 + 1000) / 2 - 2);
     bench.publish(20, Qos::AtLeastOnce).unwrap();
     bench.outbox.handle_completions_made(1);
     let error = bench.publish(20, Qos::AtLeastOnce).unwrap_err();

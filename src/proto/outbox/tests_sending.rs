@@ -405,7 +405,7 @@ fn what_a_caller_has_encoded_leaves_like_all_others() {
         };
         let first = publish(outbox, fallout, "a");
         let message = encode(outbox, "b");
-        let second = outbox.publish_encoded(message, true, None, fallout);
+        let second = outbox.publish_encoded(message, true, None, NOW, fallout);
         let third = publish(outbox, fallout, "c");
         assert_eq!(
             (first.next(), third),
@@ -429,17 +429,18 @@ fn what_a_caller_has_encoded_leaves_like_all_others() {
 #[test]
 fn memory_is_not_given_for_what_would_be_refused() {
     let mut bench = connected(10);
+    publish(&mut bench, 1, 600_000, Qos::AtMostOnce);
     let mut refused = |policy| {
         bench.outbox.drops_oldest = policy == OutboxPolicy::DropOldest;
         let outbox = &mut bench.outbox;
-        let memory = outbox.memory_for("t", 2_000_000, Qos::AtMostOnce);
+        let memory = outbox.memory_for("t", 600_000, Qos::AtMostOnce);
         memory.map_err(|error| error.kind()).err()
     };
     assert_eq!(
         refused(OutboxPolicy::RefuseNew),
         Some(ErrorKind::OutboxFull)
     );
-    // There may be room when it comes to that.
+    // There will be room when it comes to that.
     assert_eq!(refused(OutboxPolicy::DropOldest), None);
 }
 
@@ -482,4 +483,60 @@ fn a_burst_takes_the_memory_of_what_has_left_and_gives_it_back_when_it_is_over()
         assert!(twelfth.is_some() && spare(&mut bench).is_none());
         assert_eq!(bench.outbox.poll_timeout(), None);
     }
+}
+
+/// In the middle of a burst, in which the memory of large packets is kept.
+fn bursting(bench: &mut Bench) {
+    for _ in 0..20 {
+        let memory = BytesMut::with_capacity(64 * 1024);
+        bench.outbox.spares().keep(memory, NOW);
+    }
+    while bench.outbox.spares().take(64 * 1024).capacity() > 0 {}
+}
+
+#[test]
+fn small_messages_leave_no_memory_for_large_ones_behind() {
+    for (len, kept) in [(20, 0), (17_000, 64 * 1024)] {
+        let mut bench = connected(10);
+        bursting(&mut bench);
+        let spares = bench.outbox.spares();
+        spares.keep(BytesMut::with_capacity(64 * 1024), NOW);
+        publish(&mut bench, 1, len, Qos::AtMostOnce);
+        send(&mut bench, NOW);
+        let left = bench.outbox.spares().take(64 * 1024).capacity();
+        assert_eq!(left, kept, "after {len} bytes");
+    }
+}
+
+#[test]
+fn a_large_message_that_is_refused_gives_its_memory_back() {
+    let mut bench = connected(10);
+    bursting(&mut bench);
+    let payload = vec![b'x'; 60_000];
+    let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
+    let memory = outbox
+        .memory_for("t", payload.len(), Qos::AtMostOnce)
+        .unwrap();
+    let message = Encoded::new(memory, "t", &payload, Qos::AtMostOnce);
+    outbox.max_bytes = 10_000;
+    let refused = outbox.publish_encoded(message, false, None, NOW, fallout);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::OutboxFull);
+    assert!(outbox.spares().take(60_000).capacity() >= 60_000);
+}
+
+#[test]
+fn a_large_message_that_could_not_be_accepted_is_not_copied_first() {
+    let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
+    bench.outbox.handle_connected(false);
+    bench.outbox.max_bytes = 100_000;
+    let ask = |bench: &mut Bench| {
+        let memory = bench.outbox.memory_for("t", 60_000, Qos::AtMostOnce);
+        memory.map_err(|error| error.kind())
+    };
+    publish(&mut bench, 1, 60_000, Qos::AtLeastOnce);
+    ask(&mut bench).unwrap();
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    let refused = ask(&mut bench).unwrap_err();
+    assert_eq!(refused, ErrorKind::OutboxFull, "what is under way stays");
 }
