@@ -212,15 +212,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], whose cause is what the last attempt failed with, [`ErrorKind::InvalidState`] if stopped or stopping,
+    /// [`ErrorKind::Timeout`], [`ErrorKind::InvalidState`] if stopped or stopping, both caused by
+    /// what the last attempt failed with or the last connection ended with;
     /// [`ErrorKind::Cancelled`] if destroyed meanwhile, [`ErrorKind::WouldDeadlock`].
     pub fn wait_connected(&self, timeout: Duration) -> Result<(), Error> {
         let waited = self.hub.wait(timeout, Goal::Connected);
         waited.map_err(|error| {
             let core = self.hub.lock();
             let cause = core.device.last_failure().cloned();
-            let cause = cause.filter(|_| error.kind() == ErrorKind::Timeout);
-            error.caused_by(cause)
+            let explains = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::InvalidState);
+            error.caused_by(cause.filter(|_| explains))
         })
     }
 

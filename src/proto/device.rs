@@ -486,7 +486,8 @@ impl<H: Clone> Device<H> {
         &mut self.outputs
     }
 
-    /// Why the last attempt failed or the last connection ended, until there is a new one.
+    /// Why the last attempt failed or the last connection ended, until there is a new one or the
+    /// application stops or starts the client. One that stopped by itself keeps it.
     pub fn last_failure(&self) -> Option<&Error> {
         self.last_failure.as_ref()
     }
@@ -496,7 +497,7 @@ impl<H: Clone> Device<H> {
             EventKind::ConnectFailed | EventKind::Disconnected => {
                 self.last_failure.clone_from(&event.error);
             }
-            EventKind::Connected | EventKind::Stopped => self.last_failure = None,
+            EventKind::Connected => self.last_failure = None,
             _ => {}
         }
         self.outputs.push_back(Output::Event(Box::new(event)));

@@ -34,6 +34,15 @@ pub enum Phase {
     },
 }
 
+/// How it is known that another connection with the same identity took over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rival {
+    /// The platform said so.
+    Announced,
+    /// Connections end as if one had.
+    Suspected,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Session {
@@ -152,10 +161,12 @@ impl Session {
     /// The attempt or the connection ended with `error`, or as the application asked (`None`, after
     /// which the session rests). Returns the event that says so.
     ///
-    /// `entropy` spreads the next attempt: see [`Backoff::delay`].
+    /// `rival` is what is known of another connection that took over. `entropy` spreads the next
+    /// attempt: see [`Backoff::delay`].
     pub fn handle_lost(
         &mut self,
         error: Option<Error>,
+        rival: Option<Rival>,
         now: Duration,
         entropy: u32,
         budget: &mut Budget,
@@ -192,13 +203,14 @@ impl Session {
                 _ => Event::new(kind),
             });
         };
-        let taken_over = error.kind() == ErrorKind::TakenOver;
-        let stops = taken_over && self.take_over_policy == TakeOverPolicy::Stop;
+        // A device in the field must not stop for good because a gateway on its way drops connections.
+        let stops =
+            rival == Some(Rival::Announced) && self.take_over_policy == TakeOverPolicy::Stop;
         let Some(backoff) = self.backoff.filter(|_| !stops) else {
             self.phase = Phase::Stopped;
             return Some(Event::failure(kind, error, None));
         };
-        let waits = taken_over && self.take_over_policy == TakeOverPolicy::Wait;
+        let waits = rival.is_some() && self.take_over_policy != TakeOverPolicy::Fight;
         let delay = if waits || waits_longest(error.kind()) {
             self.longest
         } else {

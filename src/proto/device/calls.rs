@@ -27,7 +27,7 @@ impl<H: Clone> Device<H> {
             ));
         }
         self.session.start(now);
-        self.brief = 0;
+        (self.brief, self.last_failure) = (0, None);
         Ok(())
     }
 

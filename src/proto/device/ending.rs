@@ -10,7 +10,7 @@ use crate::proto::budget::Budget;
 use crate::proto::codec::{self, Publish};
 use crate::proto::event::{Event, EventKind};
 use crate::proto::outbox::Chunk;
-use crate::proto::session::Phase;
+use crate::proto::session::{Phase, Rival};
 use crate::{Error, ErrorKind, Stage};
 
 impl<H: Clone> Device<H> {
@@ -42,12 +42,14 @@ impl<H: Clone> Device<H> {
         self.emit_fallout();
         let dropped = self.inbox.handle_lost();
         self.report_dropped(dropped);
-        if let Some(cause) = error.as_ref().and_then(|error| self.take_over(error, now)) {
-            self.emit(Event::failure(EventKind::TakenOver, cause.clone(), None));
-            error = Some(cause);
+        let rival = error.as_ref().and_then(|error| self.rival(error, now));
+        if let (Some(rival), Some(error)) = (rival, &mut error) {
+            *error = self.taken_over(rival, error);
+            self.emit(Event::failure(EventKind::TakenOver, error.clone(), None));
         }
         self.count_loss(error.as_ref().map(Error::kind));
-        if let Some(event) = self.session.handle_lost(error, now, entropy, budget) {
+        let event = self.session.handle_lost(error, rival, now, entropy, budget);
+        if let Some(event) = event {
             self.emit(event);
         }
         if self.session.phase() == Phase::Stopped {
@@ -72,7 +74,7 @@ impl<H: Clone> Device<H> {
 
     /// Whether the end of this connection, for the reason `error`, looks as if another connection
     /// had taken over: the platform said so, or does the same thing again and again.
-    fn take_over(&mut self, error: &Error, now: Duration) -> Option<Error> {
+    fn rival(&mut self, error: &Error, now: Duration) -> Option<Rival> {
         let kicked = std::mem::take(&mut self.kicked);
         let Phase::Connected { since } = self.session.phase() else {
             return None;
@@ -82,23 +84,28 @@ impl<H: Clone> Device<H> {
             (true, ErrorKind::ClosedByPeer) => self.brief = self.brief.saturating_add(1),
             _ => self.brief = 0,
         }
-        let how = if kicked {
-            format!("as announced on {KICK_TOPIC}")
-        } else if self.brief >= TAKE_OVER_AFTER {
-            format!(
+        if kicked {
+            return Some(Rival::Announced);
+        }
+        (self.brief >= TAKE_OVER_AFTER).then_some(Rival::Suspected)
+    }
+
+    fn taken_over(&self, rival: Rival, error: &Error) -> Error {
+        let how = match rival {
+            Rival::Announced => format!("as announced on {KICK_TOPIC}"),
+            Rival::Suspected => format!(
                 "or so it seems: {} connections in a row were accepted and soon closed",
                 self.brief
-            )
-        } else {
-            return None;
+            ),
         };
         let text = format!("another connection with this identity took over, {how} ({error})");
-        Some(Error::new(ErrorKind::TakenOver, Stage::Platform, text))
+        Error::new(ErrorKind::TakenOver, Stage::Platform, text)
     }
 
     pub(super) fn come_to_rest(&mut self) {
         if self.drain.take().is_some() {
             self.cancel_all();
+            self.last_failure = None;
         }
         self.session.rest();
         self.action = None;

@@ -278,6 +278,24 @@ fn three_connections_in_a_row_that_the_peer_soon_closes_look_like_a_rival() {
 }
 
 #[test]
+fn what_only_looks_like_a_rival_is_waited_for_and_stops_nothing() {
+    let mut bench = Bench::new(|config| config.set_take_over_policy(crate::TakeOverPolicy::Stop));
+    bench.device.start(T(0)).unwrap();
+    for round in 0..3 {
+        bench.connect(T(1000 * round));
+        bench.lose(ErrorKind::ClosedByPeer, T(1000 * round + 1));
+    }
+    assert!(bench.told().0.contains(&EventKind::TakenOver));
+    assert_eq!(bench.device.state(), State::Waiting);
+    assert_eq!(bench.device.poll_timeout(T(2001)), Some(T(2001 + 120)));
+    bench.connect(T(3000));
+    let kick = Bench::message("/ext/notify", br#"{"title":"kick"}"#);
+    bench.receive(kick, T(3000));
+    bench.lose(ErrorKind::ClosedByPeer, T(3001));
+    assert_eq!(bench.device.state(), State::Stopped);
+}
+
+#[test]
 fn a_kick_notice_names_the_rival_as_the_cause_of_the_loss() {
     for (topic, payload, is_kick) in [
         ("/ext/notify", &br#"{"kick":{}}"#[..], true),
@@ -463,6 +481,23 @@ fn the_last_failure_is_kept_until_there_is_a_connection_or_a_stop() {
     bench.device.stop(T(1100));
     bench.device.handle_timeout(T(1100), &mut bench.budget);
     assert_eq!((bench.device.state(), kind(&bench)), (State::Stopped, None));
+}
+
+#[test]
+fn a_client_that_stopped_by_itself_knows_why_until_it_is_started_again() {
+    let mut bench = Bench::new(|config| {
+        config
+            .set_reconnect(Duration::ZERO, Duration::ZERO)
+            .unwrap()
+    });
+    bench.device.start(T(0)).unwrap();
+    bench.dial(T(0));
+    bench.lose(ErrorKind::Dns, T(0));
+    assert_eq!(bench.device.state(), State::Stopped);
+    let kind = bench.device.last_failure().map(Error::kind);
+    assert_eq!(kind, Some(ErrorKind::Dns));
+    bench.device.start(T(1)).unwrap();
+    assert!(bench.device.last_failure().is_none());
 }
 
 #[test]

@@ -26,8 +26,9 @@ fn connecting(config: &Config) -> (Session, Budget) {
 
 fn fail(session: &mut Session, kind: ErrorKind, now: Duration, budget: &mut Budget) -> Event {
     let error = Error::new(kind, Stage::Mqtt, "a test");
+    let rival = (kind == ErrorKind::TakenOver).then_some(Rival::Announced);
     session
-        .handle_lost(Some(error), now, u32::MAX, budget)
+        .handle_lost(Some(error), rival, now, u32::MAX, budget)
         .unwrap()
 }
 
@@ -125,14 +126,22 @@ fn only_a_connection_that_held_makes_the_delays_start_over() {
 #[test]
 fn what_the_application_asked_for_ends_in_rest() {
     let (mut session, mut budget) = connecting(&config());
-    let event = session.handle_lost(None, s(101), 0, &mut budget).unwrap();
+    let event = session
+        .handle_lost(None, None, s(101), 0, &mut budget)
+        .unwrap();
     assert_eq!(event.kind, EventKind::ConnectFailed);
     assert_eq!(event.error.unwrap().kind(), ErrorKind::Cancelled);
     assert_eq!(session.phase(), Phase::Stopped);
-    assert!(session.handle_lost(None, s(102), 0, &mut budget).is_none());
+    assert!(
+        session
+            .handle_lost(None, None, s(102), 0, &mut budget)
+            .is_none()
+    );
     let (mut session, mut budget) = connecting(&config());
     session.handle_connected(s(101));
-    let event = session.handle_lost(None, s(102), 0, &mut budget).unwrap();
+    let event = session
+        .handle_lost(None, None, s(102), 0, &mut budget)
+        .unwrap();
     assert_eq!(
         (event.kind, event.error.is_none()),
         (EventKind::Disconnected, true)
