@@ -1,9 +1,10 @@
 /*
  * Goes the way to the platform step by step and says how far it comes, one verdict a line: clock,
- * name, TCP on each port, TLS, sign-in.
+ * name, TCP on each port, TLS, sign-in. Through a proxy, name and port are the proxy's, because a
+ * device behind one often has no name server: the proxy looks the platform's name up.
  *
  *   ALIOT_PRODUCT_KEY=... ALIOT_DEVICE_NAME=... ALIOT_DEVICE_SECRET=... \
- *   ALIOT_REGION=cn-shanghai ./diagnose
+ *   ALIOT_INSTANCE=iot-... ./diagnose
  *
  * The sign-in counts as a connection of the device: another one with its identity is replaced.
  * The exit status is 0 if all is well, 1 if something is not, 2 if nothing could be tried.
@@ -61,34 +62,69 @@ static bool check_clock(void)
 
 /* ---- Name and TCP ---------------------------------------------------------------------------- */
 
-/* The host that the library will look up. */
+/* Where the library will open a TCP connection to. */
+typedef struct place {
+    char host[HOST_LEN];
+    char port[8];
+    bool is_proxy;
+} place;
+
 static void host_name(char *host, size_t capacity)
 {
     if (variable("ALIOT_HOST") != NULL) {
         snprintf(host, capacity, "%s", variable("ALIOT_HOST"));
     } else if (variable("ALIOT_INSTANCE") != NULL) {
         snprintf(host, capacity, "%s.mqtt.iothub.aliyuncs.com", variable("ALIOT_INSTANCE"));
+    } else if (variable("ALIOT_CERTIFICATE_FILE") != NULL) {
+        snprintf(host, capacity, "x509.itls.%s.aliyuncs.com", variable("ALIOT_REGION"));
     } else {
         snprintf(host, capacity, "%s.iot-as-mqtt.%s.aliyuncs.com", variable("ALIOT_PRODUCT_KEY"),
                  variable("ALIOT_REGION"));
     }
 }
 
-/* NULL after it has said why. The caller frees the list. */
-static struct addrinfo *check_name(const char *host)
+static const char *platform_port(void)
 {
+    if (variable("ALIOT_PORT") != NULL) {
+        return variable("ALIOT_PORT");
+    }
+    if (variable("ALIOT_INSTANCE") != NULL) {
+        return "8883";
+    }
+    return variable("ALIOT_CERTIFICATE_FILE") != NULL ? "1883" : "443";
+}
+
+static void find_place(place *to)
+{
+    uint16_t port;
+
+    to->is_proxy = proxy_from_environment(to->host, sizeof to->host, &port);
+    if (to->is_proxy) {
+        snprintf(to->port, sizeof to->port, "%u", (unsigned)port);
+    } else {
+        host_name(to->host, sizeof to->host);
+        snprintf(to->port, sizeof to->port, "%s", platform_port());
+    }
+}
+
+static bool check_name(const place *to)
+{
+    const char *host = to->host;
     struct addrinfo hints = {0};
     struct addrinfo *found = NULL;
     char text[HOST_LEN + ADDRESS_LEN + 8];
     char address[ADDRESS_LEN];
 
     hints.ai_socktype = SOCK_STREAM;
-    int error = getaddrinfo(host, "8883", &hints, &found);
+    int error = getaddrinfo(host, to->port, &hints, &found);
     if (error != 0) {
         snprintf(text, sizeof text, "%s: %s", host, gai_strerror(error));
         verdict("name", false, text);
-        hint("check the name server; a wrong product key, region or instance gives no name either");
-        return NULL;
+        hint(to->is_proxy
+                 ? "check the name server and the proxy's name"
+                 : "check the name server; a wrong product key, region or instance gives no name "
+                   "either");
+        return false;
     }
     for (const struct addrinfo *each = found; each != NULL; each = each->ai_next) {
         if (getnameinfo(each->ai_addr, each->ai_addrlen, address, sizeof address, NULL, 0,
@@ -97,7 +133,8 @@ static struct addrinfo *check_name(const char *host)
             verdict("name", true, text);
         }
     }
-    return found;
+    freeaddrinfo(found);
+    return true;
 }
 
 /* 0, or why not. Does not wait longer than the timeout. */
@@ -148,34 +185,70 @@ static bool check_tcp(const char *host, const char *port)
 }
 
 /* Only the port that the library will use counts; the others show what a firewall lets through. */
-static bool check_ports(const char *host)
+static bool check_ports(const place *to)
 {
-    const char *own = variable("ALIOT_PORT");
     const char *ports[] = {"8883", "443", "1883"};
-    bool ok;
+    bool has_others = !to->is_proxy && variable("ALIOT_HOST") == NULL;
+    bool ok = check_tcp(to->host, to->port);
 
-    if (own == NULL) {
-        own = variable("ALIOT_INSTANCE") != NULL ? "8883" : "443";
-    }
-    ok = check_tcp(host, own);
-    for (size_t i = 0; variable("ALIOT_HOST") == NULL && i < 3; i++) {
-        if (strcmp(ports[i], own) != 0 && check_tcp(host, ports[i]) && !ok) {
+    for (size_t i = 0; has_others && i < sizeof ports / sizeof *ports; i++) {
+        if (strcmp(ports[i], to->port) != 0 && check_tcp(to->host, ports[i]) && !ok) {
             hint("this port is open: ALIOT_PORT may choose it");
         }
     }
     if (!ok) {
-        hint("a firewall in between, or a host that is not the platform's");
+        hint(to->is_proxy ? "the proxy is not there, or a firewall is in between"
+                          : "a firewall in between, or a host that is not the platform's");
     }
     return ok;
 }
 
-/* ---- TLS and sign-in ------------------------------------------------------------------------- */
+/* ---- Proxy, TLS and sign-in ------------------------------------------------------------------ */
 
 /* What the first attempt came to. */
 typedef struct attempt {
     bool over;
     bool ok;
 } attempt;
+
+/* What lies before the exchange with the platform, once that has been reached. */
+static void passed_tls(void)
+{
+    char host[HOST_LEN];
+    uint16_t port;
+
+    if (proxy_from_environment(host, sizeof host, &port)) {
+        verdict("proxy", true, "it has connected to the platform");
+    }
+    verdict("TLS", true, "the certificate leads to a trusted root and is for this host");
+}
+
+/* The stage says how far the attempt came; some settings of TLS are checked before all else. */
+static void tell_failure(const aliot_event *event)
+{
+    switch (event->stage) {
+    case ALIOT_STAGE_PROXY:
+        verdict("proxy", false, event->text);
+        break;
+    case ALIOT_STAGE_TLS:
+        verdict("TLS", false, event->text);
+        hint(event->tls_detail);
+        break;
+    case ALIOT_STAGE_WEBSOCKET:
+        passed_tls();
+        verdict("WebSocket", false, event->text);
+        break;
+    case ALIOT_STAGE_MQTT:
+    case ALIOT_STAGE_PLATFORM:
+        passed_tls();
+        verdict("sign-in", false, event->text);
+        break;
+    default: /* looking up the name, TCP, or the library itself: TLS was not reached */
+        verdict("connect", false, event->text);
+        break;
+    }
+    hint(event->hint);
+}
 
 /* Runs inside aliot_runtime_poll, on the main thread. */
 static void on_event(aliot_client *client, const aliot_event *event, void *userdata)
@@ -188,34 +261,34 @@ static void on_event(aliot_client *client, const aliot_event *event, void *userd
     }
     if (event->kind == ALIOT_EVENT_KIND_CONNECTED) {
         result->over = result->ok = true;
-        verdict("TLS", true, "the certificate leads to a trusted root and is for this host");
+        passed_tls();
         verdict("sign-in", true, "the platform has accepted the device (CONNACK 0)");
     } else if (event->kind == ALIOT_EVENT_KIND_CONNECT_FAILED) {
         result->over = true;
-        if (event->stage == ALIOT_STAGE_TLS) {
-            verdict("TLS", false, event->text);
-            hint(event->tls_detail);
-        } else if (event->stage == ALIOT_STAGE_RESOLVE || event->stage == ALIOT_STAGE_TCP) {
-            verdict("TLS", false, event->text);
-        } else {
-            verdict("TLS", true, "the certificate leads to a trusted root and is for this host");
-            verdict("sign-in", false, event->text);
-        }
-        hint(event->hint);
+        tell_failure(event);
     }
+}
+
+/* Not the clock that is diagnosed, which may be set meanwhile. */
+static long long monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int try_to_sign_in(aliot_client *client, aliot_runtime *runtime)
 {
     attempt result = {false, false};
-    time_t deadline = time(NULL) + SIGN_IN_TIMEOUT_MS / 1000;
+    long long deadline = monotonic_ms() + SIGN_IN_TIMEOUT_MS;
 
     if (aliot_client_set_event_callback(client, on_event, &result, NULL) != ALIOT_RESULT_OK ||
         aliot_client_start(client) != ALIOT_RESULT_OK) {
         fail("start the client");
         return NOT_TRIED;
     }
-    while (!result.over && time(NULL) < deadline) {
+    while (!result.over && monotonic_ms() < deadline) {
         if (aliot_runtime_poll(runtime, 1000, NULL) != ALIOT_RESULT_OK) {
             fail("poll the runtime");
             return NOT_TRIED;
@@ -252,20 +325,16 @@ int main(void)
 {
     aliot_identity *identity = NULL;
     aliot_endpoint *endpoint = NULL;
-    char host[HOST_LEN];
+    place to;
     int status = NOT_TRIED;
 
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (identity_from_environment(&identity) && endpoint_from_environment(&endpoint)) {
-        host_name(host, sizeof host);
         bool clock_ok = check_clock();
-        struct addrinfo *addresses = check_name(host);
+        find_place(&to);
         status = NOT_WELL;
-        if (addresses != NULL) {
-            freeaddrinfo(addresses);
-            if (check_ports(host)) {
-                status = check_sign_in(identity, endpoint);
-            }
+        if (check_name(&to) && check_ports(&to)) {
+            status = check_sign_in(identity, endpoint);
         }
         if (!clock_ok && status == ALL_WELL) {
             status = NOT_WELL;

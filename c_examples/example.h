@@ -5,7 +5,8 @@
  *   ALIOT_PRODUCT_KEY, ALIOT_DEVICE_NAME, ALIOT_DEVICE_SECRET   who, as the console shows it
  *
  *   ALIOT_INSTANCE          where: the id of an instance, such as iot-06z00abcdefgh12
- *   ALIOT_REGION            or the region of an instance that has no id, such as cn-shanghai
+ *   ALIOT_REGION            or the region of an instance that has no id, such as cn-shanghai; with
+ *                           ALIOT_CERTIFICATE_FILE, of the host for X.509
  *   ALIOT_HOST, ALIOT_PORT  or a host of your own
  *
  *   ALIOT_PORT              optional for all three but ALIOT_HOST
@@ -81,25 +82,35 @@ static inline bool identity_from_environment(aliot_identity **identity_out)
     return true;
 }
 
-/* What the optional variables say about the way to the platform. */
-static inline aliot_result set_way_from_environment(aliot_endpoint *endpoint)
+/* Whether there is a proxy. An empty host or port 0 is for the library to refuse. */
+static inline bool proxy_from_environment(char *host, size_t capacity, uint16_t *port_out)
 {
     const char *http_proxy = variable("ALIOT_HTTP_PROXY");
     const char *proxy = http_proxy != NULL ? http_proxy : variable("ALIOT_SOCKS_PROXY");
+    const char *colon = proxy != NULL ? strrchr(proxy, ':') : NULL;
+    size_t len = colon != NULL ? (size_t)(colon - proxy) : 0;
+
+    len = len < capacity ? len : 0;
+    if (len > 0) {
+        memcpy(host, proxy, len);
+    }
+    host[len] = '\0';
+    *port_out = colon != NULL ? (uint16_t)positive_number(colon + 1, UINT16_MAX) : 0;
+    return proxy != NULL;
+}
+
+/* What the optional variables say about the way to the platform. */
+static inline aliot_result set_way_from_environment(aliot_endpoint *endpoint)
+{
     const char *websocket = variable("ALIOT_WEBSOCKET");
     const char *certificate = variable("ALIOT_CERTIFICATE_FILE");
     const char *key = variable("ALIOT_KEY_FILE");
+    char host[256];
+    uint16_t port;
     aliot_result result = ALIOT_RESULT_OK;
 
-    if (proxy != NULL) {
-        char host[256];
-        const char *colon = strrchr(proxy, ':');
-        size_t len = colon != NULL ? (size_t)(colon - proxy) : 0;
-        uint16_t port = colon != NULL ? (uint16_t)positive_number(colon + 1, UINT16_MAX) : 0;
-        len = len < sizeof host ? len : 0;
-        memcpy(host, proxy, len);
-        host[len] = '\0';
-        result = http_proxy != NULL
+    if (proxy_from_environment(host, sizeof host, &port)) {
+        result = variable("ALIOT_HTTP_PROXY") != NULL
                      ? aliot_endpoint_set_http_proxy(endpoint, host, port, NULL, NULL)
                      : aliot_endpoint_set_socks5_proxy(endpoint, host, port, NULL, NULL);
     }
@@ -142,6 +153,8 @@ static inline bool endpoint_from_environment(aliot_endpoint **endpoint_out)
         result = aliot_endpoint_create_for_host(host, port, &endpoint);
     } else if (instance != NULL) {
         result = aliot_endpoint_create_for_instance(instance, &endpoint);
+    } else if (variable("ALIOT_CERTIFICATE_FILE") != NULL) {
+        result = aliot_endpoint_create_for_x509(region, &endpoint);
     } else {
         result = aliot_endpoint_create_for_region(region, &endpoint);
     }

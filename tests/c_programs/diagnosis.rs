@@ -1,7 +1,11 @@
 //! The examples that explain: what each says, and with which exit status, when something is wrong.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use crate::examples::{Bench, SECRET};
 use crate::toolbox::{build_preload, preload, say};
@@ -99,6 +103,109 @@ fn diagnose_finds_that_the_name_is_unknown() {
     assert_eq!(outcome.status, Some(1), "{}", outcome.said);
     assert!(outcome.has("name", "FAILED"), "{}", outcome.said);
     assert!(!outcome.said.contains("TCP"), "{}", outcome.said);
+}
+
+/// An HTTP proxy that connects everybody to `platform`, whatever the name; without one it refuses.
+/// What it is asked for is received.
+pub(crate) fn proxy(platform: Option<SocketAddr>) -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (sender, requests) = channel();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, sender) = (client.unwrap(), sender.clone());
+            thread::spawn(move || {
+                let Some(request) = read_request(&client) else {
+                    return; // somebody who only looked whether the port is open
+                };
+                let _ = sender.send(request);
+                match platform {
+                    None => answer(&client, "HTTP/1.1 403 Forbidden"),
+                    Some(platform) => {
+                        let server = TcpStream::connect(platform).unwrap();
+                        answer(&client, "HTTP/1.1 200 OK");
+                        let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                        thread::spawn(move || pass_on(&back.0, &back.1));
+                        pass_on(&client, &server);
+                    }
+                }
+            });
+        }
+    });
+    (address, requests)
+}
+
+/// Up to the empty line; `None` if the end comes first.
+fn read_request(mut client: &TcpStream) -> Option<String> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if client.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        request.push(byte[0]);
+    }
+    Some(String::from_utf8(request).unwrap())
+}
+
+fn answer(mut client: &TcpStream, status: &str) {
+    let _ = write!(client, "{status}\r\n\r\n");
+}
+
+fn pass_on(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// Behind a proxy a device often has no name server: the platform's name is looked up there.
+#[test]
+fn diagnose_goes_through_a_proxy_that_alone_knows_the_name() {
+    let bench = Bench::new("diagnose.c");
+    let (proxy, requests) = proxy(bench.sim.tls_addr());
+    let outcome = run(&bench, |command| {
+        command
+            .env("ALIOT_HOST", "platform.invalid")
+            .env("ALIOT_SERVER_NAME", "localhost")
+            .env("ALIOT_HTTP_PROXY", &proxy);
+    });
+    assert_eq!(outcome.status, Some(0), "{}", outcome.said);
+    let port = format!("TCP {}", proxy.rsplit(':').next().unwrap());
+    for step in ["name", port.as_str(), "proxy", "TLS", "sign-in"] {
+        assert!(outcome.has(step, "ok"), "{step}: {}", outcome.said);
+    }
+    let request = requests.recv().unwrap();
+    assert!(
+        request.starts_with("CONNECT platform.invalid:"),
+        "{request}"
+    );
+}
+
+#[test]
+fn diagnose_finds_that_a_proxy_refuses() {
+    let bench = Bench::new("diagnose.c");
+    let (proxy, _) = proxy(None);
+    let outcome = run(&bench, |command| {
+        command.env("ALIOT_HTTP_PROXY", &proxy);
+    });
+    assert_eq!(outcome.status, Some(1), "{}", outcome.said);
+    assert!(outcome.has("proxy", "FAILED"), "{}", outcome.said);
+    assert!(outcome.said.contains("403"), "{}", outcome.said);
+    for unreached in ["TLS", "sign-in"] {
+        let told = outcome.has(unreached, "ok") || outcome.has(unreached, "FAILED");
+        assert!(!told, "{unreached}: {}", outcome.said);
+    }
+}
+
+#[test]
+fn diagnose_finds_that_the_proxy_is_not_there() {
+    let bench = Bench::new("diagnose.c");
+    let outcome = run(&bench, |command| {
+        command.env("ALIOT_SOCKS_PROXY", "localhost:1");
+    });
+    assert_eq!(outcome.status, Some(1), "{}", outcome.said);
+    assert!(outcome.has("name", "ok"), "{}", outcome.said);
+    assert!(outcome.has("TCP 1", "FAILED"), "{}", outcome.said);
+    assert!(!outcome.said.contains("sign-in"), "{}", outcome.said);
 }
 
 /// Stands in for the system's clock: two days into 1970.
