@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::diagnosis::proxy;
 use crate::examples::Bench;
 
 /// A program that listens on `port`; it ends with the value. `None` if it is not installed.
@@ -53,6 +54,20 @@ fn folder(name: &str) -> PathBuf {
     path
 }
 
+/// The certificate and the key of a device that the platform knows, as files.
+fn certificate_files(bench: &Bench, folder: &Path) -> [String; 2] {
+    let issued = bench.sim.issue_certificate("a1demo", "lamp").unwrap();
+    [
+        ("device.pem", &issued.certificate_pem),
+        ("device.key", &issued.key_pem),
+    ]
+    .map(|(name, pem)| {
+        let path = folder.join(name);
+        fs::write(&path, pem).unwrap();
+        path.display().to_string()
+    })
+}
+
 fn says_goodbye(bench: &Bench, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let said = bench.start_with(arguments, variables).finish().join("\n");
     assert!(said.contains("goodbye"), "{said}");
@@ -62,12 +77,9 @@ fn says_goodbye(bench: &Bench, arguments: &[&str], variables: &[(&str, &str)]) -
 #[test]
 fn a_certificate_tells_a_device_who_it_is_and_a_file_keeps_it() {
     let bench = Bench::new("certificate.c");
-    let issued = bench.sim.issue_certificate("a1demo", "lamp").unwrap();
     let folder = folder("certificate");
-    let path = |name: &str| folder.join(name).display().to_string();
-    fs::write(path("device.pem"), &issued.certificate_pem).unwrap();
-    fs::write(path("device.key"), &issued.key_pem).unwrap();
-    let (certificate, key, identity) = (path("device.pem"), path("device.key"), path("identity"));
+    let [certificate, key] = certificate_files(&bench, &folder);
+    let identity = folder.join("identity").display().to_string();
     let variables = [
         ("ALIOT_CERTIFICATE_FILE", &*certificate),
         ("ALIOT_KEY_FILE", &key),
@@ -79,6 +91,49 @@ fn a_certificate_tells_a_device_who_it_is_and_a_file_keeps_it() {
         second.contains("this device knows that it is lamp"),
         "{second}"
     );
+}
+
+/// It would have to learn who it is at each start.
+#[test]
+fn an_identity_that_cannot_be_kept_is_no_success() {
+    let bench = Bench::new("certificate.c");
+    let folder = folder("certificate-unkept");
+    let [certificate, key] = certificate_files(&bench, &folder);
+    let mut command = bench.command();
+    bench.environment(&mut command);
+    let output = command
+        .arg(folder.join("no such folder/identity"))
+        .env("ALIOT_CERTIFICATE_FILE", certificate)
+        .env("ALIOT_KEY_FILE", key)
+        .output()
+        .unwrap();
+    let said = format!("{output:?}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("could not store the identity"), "{said}");
+    assert!(said.contains("goodbye"), "{said}");
+}
+
+#[test]
+fn a_certificate_of_a_region_leads_to_the_host_for_x509() {
+    let bench = Bench::new("certificate.c");
+    let folder = folder("certificate-region");
+    let [certificate, key] = certificate_files(&bench, &folder);
+    let (proxy, requests) = proxy(None);
+    let mut process = Command::new(&bench.program)
+        .env("ALIOT_REGION", "cn-shanghai")
+        .env("ALIOT_HTTP_PROXY", proxy)
+        .env("ALIOT_CERTIFICATE_FILE", certificate)
+        .env("ALIOT_KEY_FILE", key)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = requests.recv_timeout(Duration::from_secs(60));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let request = request.unwrap();
+    let expected = "CONNECT x509.itls.cn-shanghai.aliyuncs.com:1883 ";
+    assert!(request.starts_with(expected), "{request}");
 }
 
 #[test]
