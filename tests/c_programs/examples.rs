@@ -208,6 +208,25 @@ fn register_gives_a_device_its_identity_once_and_keeps_it() {
     assert_eq!(bench.sim.received().len(), 8);
 }
 
+/// Nothing is registered for a command line that is not understood.
+#[test]
+fn register_and_telemetry_refuse_numbers_that_are_none() {
+    for (example, arguments, usage) in [
+        ("register.c", &["identity", "abc"][..], "usage: register"),
+        ("register.c", &["identity", "0"], "usage: register"),
+        ("register.c", &["identity", "3", "4"], "usage: register"),
+        ("telemetry.c", &["abc"], "usage: telemetry"),
+        ("telemetry.c", &["1", "1s"], "usage: telemetry"),
+    ] {
+        let source = Path::new(ROOT).join("c_examples").join(example);
+        let program = build(&source, &installed_library(), "-O2");
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{example} {arguments:?}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains(usage), "{example} {arguments:?}: {error}");
+    }
+}
+
 #[test]
 fn commands_are_answered_before_and_after_a_cut() {
     let bench = Bench::new("commands.c");
