@@ -2,10 +2,11 @@
  * Reports a temperature at a fixed interval, through every loss of the network.
  *
  *   ALIOT_PRODUCT_KEY=... ALIOT_DEVICE_NAME=... ALIOT_DEVICE_SECRET=... \
- *   ALIOT_REGION=cn-shanghai ./telemetry [COUNT [INTERVAL_MS]]
+ *   ALIOT_INSTANCE=iot-... ./telemetry [COUNT [INTERVAL_MS]]
  *
- * Without COUNT, until Ctrl-C. INTERVAL_MS is 1000 by default: at QoS 1 the platform takes ten
- * messages a second from a device. example.h lists what else the environment may say.
+ * Without COUNT, until Ctrl-C or SIGTERM; a second one does not wait for what is under way.
+ * INTERVAL_MS is 1000 by default: at QoS 1 the platform takes ten messages a second from a device.
+ * example.h lists what else the environment may say.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -30,14 +31,6 @@ typedef struct tally {
     atomic_ulong lost;
 } tally;
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
 /* Runs once for each reading that aliot_client_publish accepted. */
 static void on_completion(aliot_client *client, const aliot_completion *completion, void *userdata)
 {
@@ -51,17 +44,27 @@ static void on_completion(aliot_client *client, const aliot_completion *completi
     }
 }
 
-/* Cut short by a signal, which is how Ctrl-C takes effect at once. */
-static void pause_for(unsigned long ms)
+/* SIGINT and SIGTERM, held back so that one that comes between two waits is not lost: the library's
+ * threads take no signals. */
+static bool hold_signals(sigset_t *signals)
 {
-    struct timespec interval = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    nanosleep(&interval, NULL);
+    return sigemptyset(signals) == 0 && sigaddset(signals, SIGINT) == 0 &&
+           sigaddset(signals, SIGTERM) == 0 && pthread_sigmask(SIG_BLOCK, signals, NULL) == 0;
 }
 
-static int report(aliot_client *client, const char *topic, unsigned long count,
-                  unsigned long interval_ms)
+/* Waits, whatever becomes of the clock meanwhile, and says whether one of them ended it. */
+static bool signal_within(const sigset_t *signals, unsigned long ms)
 {
-    for (unsigned long i = 0; i < count && !interrupted; i++) {
+    struct timespec interval = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    return sigtimedwait(signals, NULL, &interval) > 0;
+}
+
+static int report(aliot_client *client, const char *topic, const sigset_t *signals,
+                  unsigned long count, unsigned long interval_ms)
+{
+    bool leaving = false;
+
+    for (unsigned long i = 0; i < count && !leaving; i++) {
         char payload[64];
         unsigned long tenths = 200 + i % 100;
         int len = snprintf(payload, sizeof payload, "{\"temperature\": %lu.%lu}", tenths / 10,
@@ -73,10 +76,10 @@ static int report(aliot_client *client, const char *topic, unsigned long count,
         } else if (result != ALIOT_RESULT_OK) {
             return fail("publish");
         }
-        if (i + 1 < count) {
-            pause_for(interval_ms);
-        }
+        leaving = signal_within(signals, i + 1 < count ? interval_ms : 0);
     }
+    /* From here on a signal ends the program at once. */
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     if (aliot_client_wait_flushed(client, FLUSH_TIMEOUT_MS) != ALIOT_RESULT_OK) {
         return fail("deliver every reading");
     }
@@ -91,8 +94,7 @@ int main(int argc, char **argv)
 {
     unsigned long count = argc > 1 ? positive_number(argv[1], ULONG_MAX) : ULONG_MAX;
     unsigned long interval_ms = argc > 2 ? positive_number(argv[2], MAX_INTERVAL_MS) : 1000;
-    /* A signal may end the wait of the main thread; a second one ends the program. */
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigset_t signals;
     tally readings = {0};
     aliot_identity *identity = NULL;
     aliot_endpoint *endpoint = NULL;
@@ -104,8 +106,8 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (argc > 3 || count == 0 || interval_ms == 0) {
         fprintf(stderr, "usage: telemetry [COUNT [INTERVAL_MS]]\n");
-    } else if (sigaction(SIGINT, &action, NULL) != 0) {
-        perror("sigaction");
+    } else if (!hold_signals(&signals)) {
+        fprintf(stderr, "the signals cannot be held back\n");
     } else if (identity_from_environment(&identity) && endpoint_from_environment(&endpoint)) {
         if (aliot_config_create(identity, endpoint, &config) != ALIOT_RESULT_OK ||
             aliot_topic_user(identity, "update", topic, sizeof topic) != ALIOT_RESULT_OK ||
@@ -116,7 +118,7 @@ int main(int argc, char **argv)
             aliot_client_start(client) != ALIOT_RESULT_OK) {
             status = fail("start");
         } else {
-            status = report(client, topic, count, interval_ms);
+            status = report(client, topic, &signals, count, interval_ms);
         }
     }
 
