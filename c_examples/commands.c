@@ -2,11 +2,11 @@
  * A lamp: takes the commands "on", "off" and "goodbye", and answers each.
  *
  *   ALIOT_PRODUCT_KEY=... ALIOT_DEVICE_NAME=... ALIOT_DEVICE_SECRET=... \
- *   ALIOT_REGION=cn-shanghai ./commands
+ *   ALIOT_INSTANCE=iot-... ./commands
  *
  * Commands arrive on /PRODUCT_KEY/DEVICE_NAME/user/get, answers go to .../user/update: the topics
- * of a new product, which the console can publish to and shows. "goodbye" or Ctrl-C ends it.
- * example.h lists what else the environment may say.
+ * of a new product, which the console can publish to and shows. "goodbye", Ctrl-C or SIGTERM
+ * ends it. example.h lists what else the environment may say.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -99,6 +99,18 @@ static void on_completion(aliot_client *client, const aliot_completion *completi
     }
 }
 
+/* The library asks for a lost subscription again only when the application subscribes again. What is
+ * missing is a right that the console gives, so asking does not help, and a lamp that takes no
+ * commands is no lamp. */
+static void on_event(aliot_client *client, const aliot_event *event, void *userdata)
+{
+    print_event(client, event, userdata);
+    if (event->kind == ALIOT_EVENT_KIND_SUBSCRIPTION_LOST) {
+        atomic_store(&failed, true);
+        finish();
+    }
+}
+
 /* Gives a lamp to the library, or frees it. */
 static bool subscribe(aliot_client *client, const aliot_identity *identity, const char *filter)
 {
@@ -157,14 +169,15 @@ int main(void)
     int status = EXIT_FAILURE;
 
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
-    if (sem_init(&finished, 0, 0) != 0 || sigaction(SIGINT, &action, NULL) != 0) {
+    if (sem_init(&finished, 0, 0) != 0 || sigaction(SIGINT, &action, NULL) != 0 ||
+        sigaction(SIGTERM, &action, NULL) != 0) {
         perror("commands");
         return EXIT_FAILURE;
     }
     if (identity_from_environment(&identity) && endpoint_from_environment(&endpoint)) {
         if (aliot_config_create(identity, endpoint, &config) != ALIOT_RESULT_OK ||
             aliot_client_create(config, &client) != ALIOT_RESULT_OK ||
-            aliot_client_set_event_callback(client, print_event, NULL, NULL) != ALIOT_RESULT_OK ||
+            aliot_client_set_event_callback(client, on_event, NULL, NULL) != ALIOT_RESULT_OK ||
             aliot_client_set_completion_callback(client, on_completion, NULL, NULL) !=
                 ALIOT_RESULT_OK) {
             status = fail("set up the client");

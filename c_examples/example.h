@@ -200,6 +200,9 @@ static inline void print_event(aliot_client *client, const aliot_event *event, v
     case ALIOT_EVENT_KIND_DISCONNECTED:
         print_end("disconnected", event->text);
         break;
+    case ALIOT_EVENT_KIND_SUBSCRIPTION_LOST: /* the text is the filter alone */
+        print_end("the platform has not restored the subscription to", event->text);
+        break;
     default: /* the library may have more to say, and a later version more still */
         if (*event->text != '\0') {
             puts(event->text);

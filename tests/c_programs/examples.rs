@@ -227,6 +227,28 @@ fn register_and_telemetry_refuse_numbers_that_are_none() {
     }
 }
 
+/// Ctrl-C and what a service manager sends end both in good order, however long the interval.
+#[test]
+fn telemetry_and_commands_leave_when_they_are_told_to() {
+    for (example, arguments) in [("telemetry.c", &["9", "3600000"][..]), ("commands.c", &[])] {
+        for signal in ["INT", "TERM"] {
+            let bench = Bench::new(example);
+            let mut running = bench.start(arguments);
+            running.expect("connected");
+            let pid = running.process.id().to_string();
+            let kill = Command::new("kill").args(["-s", signal, &pid]).status();
+            assert!(kill.unwrap().success());
+            let said = running.finish().join("\n");
+            let last = if example == "telemetry.c" {
+                "1 readings acknowledged, 0 lost"
+            } else {
+                "goodbye"
+            };
+            assert!(said.contains(last), "{example}, SIG{signal}: {said}");
+        }
+    }
+}
+
 #[test]
 fn commands_are_answered_before_and_after_a_cut() {
     let bench = Bench::new("commands.c");
