@@ -109,7 +109,9 @@ control_port=$(ready CONTROL_PORT)
 export ALIOT_PRODUCT_KEY=$product ALIOT_HOST=127.0.0.1
 ALIOT_PORT=$(ready TLS_PORT) ALIOT_CA_FILE=$(ready CA_FILE)
 export ALIOT_PORT ALIOT_CA_FILE
-unset ALIOT_REGION ALIOT_INSTANCE ALIOT_SERVER_NAME
+# Whatever else example.h reads would lead the programs elsewhere.
+unset ALIOT_REGION ALIOT_INSTANCE ALIOT_SERVER_NAME ALIOT_HTTP_PROXY ALIOT_SOCKS_PROXY \
+    ALIOT_WEBSOCKET ALIOT_CERTIFICATE_FILE ALIOT_KEY_FILE
 printf '    listening on 127.0.0.1:%s\n' "$ALIOT_PORT"
 
 step '2. A lamp (commands.c) signs in with its device secret, and subscribes to its commands.'
