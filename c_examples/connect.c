@@ -2,7 +2,7 @@
  * Connects, says so, and leaves in good order: the shortest complete program.
  *
  *   ALIOT_PRODUCT_KEY=... ALIOT_DEVICE_NAME=... ALIOT_DEVICE_SECRET=... \
- *   ALIOT_REGION=cn-shanghai ./connect
+ *   ALIOT_INSTANCE=iot-... ./connect
  *
  * example.h lists what else the environment may say.
  */

@@ -2,13 +2,13 @@
  * Prints what CONNECT carries, for firmware that brings its own MQTT stack. Uses no network.
  *
  *   ALIOT_PRODUCT_KEY=... ALIOT_DEVICE_NAME=... ALIOT_DEVICE_SECRET=... \
- *   ALIOT_REGION=cn-shanghai ./credentials
+ *   ALIOT_INSTANCE=iot-... ./credentials
  *
  * The output is quoted for the shell, so that another client can use it as it is (with the
  * variables above exported):
  *
  *   eval "$(./credentials)"
- *   mosquitto_pub -V mqttv311 -h HOST -p 443 --cafile ROOTS.pem -i "$client_id" -u "$username" \
+ *   mosquitto_pub -V mqttv311 -h HOST -p 8883 --cafile ROOTS.pem -i "$client_id" -u "$username" \
  *                 -P "$password" -q 1 -t "/$ALIOT_PRODUCT_KEY/$ALIOT_DEVICE_NAME/user/update" -m hi
  *
  * The password signs in as this device: keep it as you keep the secret.
