@@ -1094,7 +1094,7 @@ aliot_result aliot_endpoint_set_port(aliot_endpoint *endpoint, uint16_t port);
 
 /**
  * The name that the server's certificate must carry, and that is sent as SNI, if it is not the
- * host that is dialled.
+ * host that is dialled. A TLS setting: after a failure the endpoint cannot be used any more.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT if `server_name` is neither a DNS name nor an address.
@@ -1123,8 +1123,10 @@ aliot_result aliot_endpoint_set_dangerous_plaintext(aliot_endpoint *endpoint);
  * Trusts the certificates in `pem` instead of all others, such as the platform's roots, which are
  * built in.
  *
- * After a failure the endpoint cannot be used any more: an application that overlooks the result
- * does not connect with roots it did not choose. That holds for every TLS setting.
+ * After a failure of any kind the endpoint cannot be used any more: an application that overlooks
+ * the result does not connect with roots it did not choose. That holds for every TLS setting: this
+ * function and the following ones, to aliot_endpoint_set_client_certificate_files, and
+ * aliot_endpoint_set_server_name.
  *
  * Errors:
  * ALIOT_RESULT_TLS_CONFIG says what is wrong with `pem`.

@@ -2,7 +2,6 @@
 //! any feature.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::{Endpoint, Error, ErrorKind, Identity, Registration, RegistrationKind, Submitted};
 
@@ -45,15 +44,18 @@ fn left_out_sign_check() {
 }
 
 #[test]
-fn left_out_client_certificate_leaves_the_endpoint_usable() {
-    let mut endpoint = endpoint();
-    if !cfg!(feature = "client-certificate") {
-        let set = endpoint.set_client_certificate_pem(b"", b"");
-        assert_left_out(set, "client-certificate");
-        let (certificate, key) = (Path::new("/none"), Path::new("/none"));
-        let set = endpoint.set_client_certificate_files(certificate, key);
-        assert_left_out(set, "client-certificate");
+fn left_out_client_certificate_disables_the_endpoint() {
+    if cfg!(feature = "client-certificate") {
+        return;
     }
-    assert!(endpoint.set_connect_timeout(Duration::from_secs(1)).is_ok());
-    assert!(endpoint.check().is_ok());
+    let settings: [fn(&mut Endpoint) -> Result<(), Error>; 2] = [
+        |endpoint| endpoint.set_client_certificate_pem(b"", b""),
+        |endpoint| endpoint.set_client_certificate_files(Path::new("/none"), Path::new("/none")),
+    ];
+    for setting in settings {
+        let mut endpoint = endpoint();
+        assert_left_out(setting(&mut endpoint), "client-certificate");
+        let refused = endpoint.check().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TlsConfig);
+    }
 }

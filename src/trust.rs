@@ -74,22 +74,19 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`TlsConfig`](crate::ErrorKind::TlsConfig) says what is wrong with which; the endpoint then
-    /// refuses to be used. [`InvalidState`](crate::ErrorKind::InvalidState) if the library was built
-    /// without the feature `client-certificate`.
+    /// [`TlsConfig`](crate::ErrorKind::TlsConfig) says what is wrong with which;
+    /// [`InvalidState`](crate::ErrorKind::InvalidState) if the library was built without the feature
+    /// `client-certificate`. After either the endpoint refuses to be used.
     pub fn set_client_certificate_pem(
         &mut self,
         certificate: &[u8],
         key: &[u8],
     ) -> Result<(), Error> {
-        if !cfg!(feature = "client-certificate") {
-            return Err(Error::left_out("client-certificate"));
-        }
         let client = ClientCertificate::Pem {
             certificate: Arc::from(certificate),
             key: Arc::new(Zeroizing::new(key.to_vec())),
         };
-        self.change_tls(|tls| tls.client = Some(client))
+        self.set_client_certificate(client)
     }
 
     /// As [`Endpoint::set_client_certificate_pem`] from files, which are read now, to check them,
@@ -103,27 +100,28 @@ impl Endpoint {
         certificate: &Path,
         key: &Path,
     ) -> Result<(), Error> {
-        if !cfg!(feature = "client-certificate") {
-            return Err(Error::left_out("client-certificate"));
-        }
         let client = ClientCertificate::Files {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
         };
-        self.change_tls(|tls| tls.client = Some(client))
+        self.set_client_certificate(client)
+    }
+
+    fn set_client_certificate(&mut self, client: ClientCertificate) -> Result<(), Error> {
+        if cfg!(feature = "client-certificate") {
+            return self.change_tls(|tls| tls.client = Some(client));
+        }
+        self.tls_setting(|_| Err(Error::left_out("client-certificate")))
     }
 
     /// Takes a change over if everything that TLS is told can be used.
     fn change_tls(&mut self, change: impl FnOnce(&mut TlsOptions)) -> Result<(), Error> {
-        let mut changed = TlsOptions::clone(self.tls());
-        change(&mut changed);
-        tls::settings(&changed).map_err(|error| self.poisoned(error))?;
-        *self.tls_mut() = changed;
-        Ok(())
-    }
-
-    fn poisoned(&mut self, error: Error) -> Error {
-        self.poison(error.clone());
-        error
+        self.tls_setting(|endpoint| {
+            let mut changed = TlsOptions::clone(endpoint.tls());
+            change(&mut changed);
+            tls::settings(&changed)?;
+            *endpoint.tls_mut() = changed;
+            Ok(())
+        })
     }
 }

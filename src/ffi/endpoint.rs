@@ -137,7 +137,7 @@ pub extern "C" fn aliot_endpoint_set_port(
 }
 
 /// The name that the server's certificate must carry, and that is sent as SNI, if it is not the
-/// host that is dialled.
+/// host that is dialled. A TLS setting: after a failure the endpoint cannot be used any more.
 ///
 /// # Errors
 ///
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn aliot_endpoint_set_server_name(
     endpoint: *mut aliot_endpoint,
     server_name: *const c_char,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let server_name = unsafe { str_arg("server_name", server_name) }?;
         Ok(endpoint.set_server_name(server_name)?)
@@ -199,5 +199,16 @@ pub(super) fn change(
     guard(|| {
         let endpoint = ENDPOINTS.get(endpoint)?;
         body(&mut endpoint.lock().unwrap_or_else(PoisonError::into_inner))
+    })
+}
+
+/// As [`change`] for what TLS is told: after a failure, also of reading an argument, the endpoint
+/// cannot be used any more.
+pub(super) fn change_tls(
+    endpoint: *mut aliot_endpoint,
+    body: impl FnOnce(&mut Endpoint) -> Result<(), Failure>,
+) -> aliot_result {
+    change(endpoint, |endpoint| {
+        body(endpoint).inspect_err(|failure| endpoint.tls_setting_failed(failure.message()))
     })
 }

@@ -86,6 +86,12 @@ impl Failure {
         )
     }
 
+    /// The sentence for [`last_error`].
+    pub(super) fn message(&self) -> &str {
+        let (_, explanation) = &*self.0;
+        &explanation.message
+    }
+
     /// A defect of the library.
     pub(super) fn internal(text: String) -> Self {
         Error::new(ErrorKind::Internal, Stage::Library, text).into()

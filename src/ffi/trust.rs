@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::path::Path;
 
 use super::choices::{aliot_tls_versions_raw, tls_versions};
-use super::endpoint::change;
+use super::endpoint::change_tls;
 use super::ptr::{bytes_arg, str_arg};
 use super::result::aliot_result;
 use super::types::aliot_endpoint;
@@ -12,8 +12,10 @@ use super::types::aliot_endpoint;
 /// Trusts the certificates in `pem` instead of all others, such as the platform's roots, which are
 /// built in.
 ///
-/// After a failure the endpoint cannot be used any more: an application that overlooks the result
-/// does not connect with roots it did not choose. That holds for every TLS setting.
+/// After a failure of any kind the endpoint cannot be used any more: an application that overlooks
+/// the result does not connect with roots it did not choose. That holds for every TLS setting: this
+/// function and the following ones, to aliot_endpoint_set_client_certificate_files, and
+/// aliot_endpoint_set_server_name.
 ///
 /// # Errors
 ///
@@ -28,7 +30,7 @@ pub unsafe extern "C" fn aliot_endpoint_set_ca_pem(
     pem: *const c_void,
     pem_len: usize,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let pem = unsafe { bytes_arg("pem", pem, pem_len) }?;
         Ok(endpoint.set_ca_pem(pem)?)
@@ -50,7 +52,7 @@ pub unsafe extern "C" fn aliot_endpoint_add_ca_pem(
     pem: *const c_void,
     pem_len: usize,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let pem = unsafe { bytes_arg("pem", pem, pem_len) }?;
         Ok(endpoint.add_ca_pem(pem)?)
@@ -74,7 +76,7 @@ pub unsafe extern "C" fn aliot_endpoint_set_ca_file(
     endpoint: *mut aliot_endpoint,
     path: *const c_char,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let path = unsafe { str_arg("path", path) }?;
         Ok(endpoint.set_ca_file(Path::new(path))?)
@@ -96,7 +98,7 @@ pub unsafe extern "C" fn aliot_endpoint_add_ca_file(
     endpoint: *mut aliot_endpoint,
     path: *const c_char,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let path = unsafe { str_arg("path", path) }?;
         Ok(endpoint.add_ca_file(Path::new(path))?)
@@ -111,7 +113,7 @@ pub unsafe extern "C" fn aliot_endpoint_add_ca_file(
 /// ALIOT_RESULT_TLS_CONFIG if the system has no roots where they usually are.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_endpoint_use_system_roots(endpoint: *mut aliot_endpoint) -> aliot_result {
-    change(endpoint, |endpoint| Ok(endpoint.use_system_roots()?))
+    change_tls(endpoint, |endpoint| Ok(endpoint.use_system_roots()?))
 }
 
 /// Trusts the roots of the operating system besides those trusted already.
@@ -121,7 +123,7 @@ pub extern "C" fn aliot_endpoint_use_system_roots(endpoint: *mut aliot_endpoint)
 /// ALIOT_RESULT_TLS_CONFIG if the system has no roots where they usually are.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_endpoint_add_system_roots(endpoint: *mut aliot_endpoint) -> aliot_result {
-    change(endpoint, |endpoint| Ok(endpoint.add_system_roots()?))
+    change_tls(endpoint, |endpoint| Ok(endpoint.add_system_roots()?))
 }
 
 /// Accepts a server only if the SHA-256 of its public key is this one, or one that was pinned
@@ -144,7 +146,7 @@ pub unsafe extern "C" fn aliot_endpoint_pin_server_key(
     endpoint: *mut aliot_endpoint,
     sha256: *const c_char,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let sha256 = unsafe { str_arg("sha256", sha256) }?;
         Ok(endpoint.pin_server_key(sha256)?)
@@ -161,7 +163,7 @@ pub extern "C" fn aliot_endpoint_set_tls_versions(
     endpoint: *mut aliot_endpoint,
     versions: aliot_tls_versions_raw,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         endpoint.set_tls_versions(tls_versions(versions)?);
         Ok(())
     })
@@ -179,7 +181,7 @@ pub extern "C" fn aliot_endpoint_set_expiry_warning_days(
     endpoint: *mut aliot_endpoint,
     days: u16,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         Ok(endpoint.set_expiry_warning_days(days)?)
     })
 }
@@ -205,7 +207,7 @@ pub unsafe extern "C" fn aliot_endpoint_set_client_certificate_pem(
     key: *const c_void,
     key_len: usize,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let certificate = unsafe { bytes_arg("certificate", certificate, certificate_len) }?;
         // SAFETY: the contract of this function.
@@ -230,7 +232,7 @@ pub unsafe extern "C" fn aliot_endpoint_set_client_certificate_files(
     certificate_path: *const c_char,
     key_path: *const c_char,
 ) -> aliot_result {
-    change(endpoint, |endpoint| {
+    change_tls(endpoint, |endpoint| {
         // SAFETY: the contract of this function.
         let certificate = unsafe { str_arg("certificate_path", certificate_path) }?;
         // SAFETY: the contract of this function.

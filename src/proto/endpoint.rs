@@ -1,13 +1,14 @@
 //! Where the platform is: host, port, the name to verify, TLS or dangerous plaintext.
 
 use core::net::IpAddr;
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::proto::text::shown;
 use crate::proto::trust::TlsOptions;
 use crate::proto::way::Way;
-use crate::{Error, Identity};
+use crate::{Error, ErrorKind, Identity, Stage};
 
 const REGION_PORT: u16 = 443;
 const INSTANCE_PORT: u16 = 8883;
@@ -144,11 +145,13 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if `name` is not what
-    /// [`host`](Self::host) would accept.
+    /// [`host`](Self::host) would accept. The endpoint then refuses to be used.
     pub fn set_server_name(&mut self, name: &str) -> Result<(), Error> {
-        check_host("server_name", name)?;
-        self.inner_mut().server_name = Some(name.to_owned());
-        Ok(())
+        self.tls_setting(|endpoint| {
+            check_host("server_name", name)?;
+            endpoint.inner_mut().server_name = Some(name.to_owned());
+            Ok(())
+        })
     }
 
     /// Limits one attempt, name lookup, TCP, TLS and CONNACK together: 1 ms to 60 s, default 10 s.
@@ -199,6 +202,26 @@ impl Endpoint {
     /// The way there, to be changed to something that was checked.
     pub(crate) fn way_mut(&mut self) -> &mut Way {
         Arc::make_mut(&mut self.inner_mut().way)
+    }
+
+    /// Changes what TLS is told. Each setter of it goes through here: after a failure, whatever it
+    /// is, the endpoint refuses to be used, with an error of kind
+    /// [`TlsConfig`](crate::ErrorKind::TlsConfig).
+    pub(crate) fn tls_setting(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        change(self).inspect_err(|error| match error.kind() {
+            ErrorKind::TlsConfig => self.poison(error.clone()),
+            _ => self.tls_setting_failed(error),
+        })
+    }
+
+    /// As [`tls_setting`](Self::tls_setting) after a failure that shows before there is anything to
+    /// change. `problem` says what is wrong, without a secret.
+    pub(crate) fn tls_setting_failed(&mut self, problem: impl fmt::Display) {
+        let text = format!("a TLS setting of the endpoint failed: {problem}");
+        self.poison(Error::new(ErrorKind::TlsConfig, Stage::Tls, text));
     }
 
     /// Makes every later use of this endpoint fail with `error`: after a TLS setting that failed,

@@ -117,16 +117,17 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for more.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for more. The endpoint then
+    /// refuses to be used.
     pub fn set_expiry_warning_days(&mut self, days: u16) -> Result<(), Error> {
-        if days > 3650 {
-            return Err(Error::argument(
-                "days",
-                format_args!("is {days}: 0 to 3650 is allowed"),
-            ));
-        }
-        self.tls_mut().expiry_warning = DAY * u32::from(days);
-        Ok(())
+        self.tls_setting(|endpoint| {
+            if days > 3650 {
+                let problem = format_args!("is {days}: 0 to 3650 is allowed");
+                return Err(Error::argument("days", problem));
+            }
+            endpoint.tls_mut().expiry_warning = DAY * u32::from(days);
+            Ok(())
+        })
     }
 
     /// Accepts a server only if the SHA-256 of its public key (SubjectPublicKeyInfo) is this one or
@@ -137,18 +138,21 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is something else.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is something else. The
+    /// endpoint then refuses to be used: to connect without the pin would be a surprise.
     pub fn pin_server_key(&mut self, sha256: &str) -> Result<(), Error> {
-        let digits = sha256.replace(':', "");
-        let mut pin = [0; 32];
-        hex::decode_to_slice(&digits, &mut pin).map_err(|_| {
-            Error::argument(
-                "sha256",
-                "is not the 64 hexadecimal digits of a SHA-256, as openssl dgst -sha256 prints it",
-            )
-        })?;
-        self.tls_mut().pins.push(pin);
-        Ok(())
+        self.tls_setting(|endpoint| {
+            let digits = sha256.replace(':', "");
+            let mut pin = [0; 32];
+            hex::decode_to_slice(&digits, &mut pin).map_err(|_| {
+                Error::argument(
+                    "sha256",
+                    "is not the 64 hexadecimal digits of a SHA-256, as openssl dgst -sha256 prints it",
+                )
+            })?;
+            endpoint.tls_mut().pins.push(pin);
+            Ok(())
+        })
     }
 
     /// Where the roots come from.

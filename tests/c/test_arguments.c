@@ -105,6 +105,50 @@ static void endpoints_check_every_argument(void)
     aliot_endpoint_destroy(endpoint);
 }
 
+/* The endpoint of one TLS setting that failed. */
+#define DISABLED(setting, result) \
+    do { \
+        aliot_identity *identity = fixture_identity(); \
+        aliot_endpoint *endpoint = NULL; \
+        aliot_config *config = NULL; \
+        CHECK_OK(aliot_endpoint_create_for_host("127.0.0.1", 1, &endpoint)); \
+        CHECK_OK(aliot_config_create(identity, endpoint, &config)); \
+        aliot_config_destroy(config); \
+        config = NULL; \
+        CHECK((setting) == (result)); \
+        CHECK_FAILS(aliot_config_create(identity, endpoint, &config), ALIOT_RESULT_TLS_CONFIG, \
+                    "TLS"); \
+        CHECK(config == NULL); \
+        aliot_endpoint_destroy(endpoint); \
+        aliot_identity_destroy(identity); \
+    } while (0)
+
+static void a_tls_setting_that_fails_in_any_way_disables_the_endpoint(void)
+{
+    const aliot_result null = ALIOT_RESULT_NULL_POINTER;
+    const aliot_result utf8 = ALIOT_RESULT_INVALID_UTF8;
+    const aliot_result invalid = ALIOT_RESULT_INVALID_ARGUMENT;
+    DISABLED(aliot_endpoint_set_server_name(endpoint, NULL), null);
+    DISABLED(aliot_endpoint_set_server_name(endpoint, BAD), utf8);
+    DISABLED(aliot_endpoint_set_server_name(endpoint, "a b"), invalid);
+    DISABLED(aliot_endpoint_set_ca_pem(endpoint, NULL, 1), null);
+    DISABLED(aliot_endpoint_set_ca_pem(endpoint, "x", SIZE_MAX), invalid);
+    DISABLED(aliot_endpoint_add_ca_pem(endpoint, NULL, 1), null);
+    DISABLED(aliot_endpoint_set_ca_file(endpoint, NULL), null);
+    DISABLED(aliot_endpoint_set_ca_file(endpoint, BAD), utf8);
+    DISABLED(aliot_endpoint_add_ca_file(endpoint, NULL), null);
+    DISABLED(aliot_endpoint_add_ca_file(endpoint, BAD), utf8);
+    DISABLED(aliot_endpoint_pin_server_key(endpoint, NULL), null);
+    DISABLED(aliot_endpoint_pin_server_key(endpoint, BAD), utf8);
+    DISABLED(aliot_endpoint_pin_server_key(endpoint, "12:34"), invalid);
+    DISABLED(aliot_endpoint_set_tls_versions(endpoint, (aliot_tls_versions)3), invalid);
+    DISABLED(aliot_endpoint_set_expiry_warning_days(endpoint, 3651), invalid);
+    DISABLED(aliot_endpoint_set_client_certificate_pem(endpoint, NULL, 1, "x", 1), null);
+    DISABLED(aliot_endpoint_set_client_certificate_pem(endpoint, "x", 1, NULL, 1), null);
+    DISABLED(aliot_endpoint_set_client_certificate_files(endpoint, NULL, "x"), null);
+    DISABLED(aliot_endpoint_set_client_certificate_files(endpoint, "x", BAD), utf8);
+}
+
 static void a_failed_tls_setting_refuses_the_endpoint(void)
 {
     aliot_identity *identity = fixture_identity();
@@ -305,6 +349,7 @@ int main(void)
     RUN(a_refused_secret_is_not_repeated);
     RUN(endpoints_check_every_argument);
     RUN(a_failed_tls_setting_refuses_the_endpoint);
+    RUN(a_tls_setting_that_fails_in_any_way_disables_the_endpoint);
     RUN(configs_check_every_argument);
     RUN(limits_of_a_private_platform_need_its_profile);
     RUN(clients_check_every_argument);

@@ -168,6 +168,29 @@ fn a_poisoned_endpoint_stays_refused_with_its_first_error() {
 }
 
 #[test]
+fn a_tls_setting_that_fails_disables_the_endpoint_whatever_the_error() {
+    let settings: [fn(&mut Endpoint) -> Result<(), Error>; 3] = [
+        |endpoint| endpoint.set_server_name("a b"),
+        |endpoint| endpoint.pin_server_key("12:34"),
+        |endpoint| endpoint.set_expiry_warning_days(3651),
+    ];
+    for setting in settings {
+        let mut endpoint = Endpoint::instance("iot-1").unwrap();
+        let error = setting(&mut endpoint).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        let refused = endpoint.check().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TlsConfig);
+        let text = format!("TLS: a TLS setting of the endpoint failed: {error}");
+        assert_eq!(refused.to_string(), text);
+    }
+    // What is no matter of TLS leaves it alone.
+    let mut endpoint = Endpoint::instance("iot-1").unwrap();
+    assert!(endpoint.set_port(0).is_err());
+    assert!(endpoint.set_local_address("nowhere").is_err());
+    assert_eq!(endpoint.check(), Ok(()));
+}
+
+#[test]
 fn a_pem_appears_in_debug_as_its_length() {
     let mut endpoint = Endpoint::instance("iot-1").unwrap();
     endpoint.tls_mut().trust = vec![Trust::Pem(Arc::from(&b"PRIVATE KEY"[..]))];
