@@ -21,15 +21,29 @@ impl Identity {
     /// Writes the identity, with its secret, to the file at `path`, which only its owner can read.
     ///
     /// What was there is replaced in one step: after a loss of power either the old content is there
-    /// or the new one. The folder must exist and be writable.
+    /// or the new one. The folder must exist, be readable and be writable.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::FileAccess`] names the step that the system refused; what was there before is
-    /// untouched.
+    /// untouched. The last step is the exception, and its text says so: the file has been replaced,
+    /// and the folder could not be flushed, so that a loss of power may bring the old content back.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
+        self.save_and_flush(path, File::sync_all)
+    }
+
+    /// `flush` makes the disk have what the folder says.
+    fn save_and_flush(
+        &self,
+        path: &Path,
+        flush: impl FnOnce(&File) -> io::Result<()>,
+    ) -> Result<(), Error> {
         let text = self.to_text();
         let temporary = beside(path)?;
+        let folder = parent(path);
+        // Before anything is written: whoever cannot open it could not flush it either.
+        let opened =
+            File::open(folder).map_err(|error| refused("open the folder", folder, &error))?;
         let replaced = write_private(&temporary, text.expose().as_bytes())
             .map_err(|error| refused("write", &temporary, &error))
             .and_then(|()| {
@@ -40,15 +54,20 @@ impl Identity {
             let _ = fs::remove_file(&temporary);
             return replaced;
         }
-        let folder = parent(path);
         // The new name is only safe from a loss of power with its folder. Some file systems cannot
         // be asked for that, and need not be.
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .or_else(|error| match error.kind() {
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(()),
-                _ => Err(refused("flush the folder", folder, &error)),
-            })
+        flush(&opened).or_else(|error| match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(()),
+            _ => {
+                let text = format!(
+                    "{} has been replaced, but the system cannot flush the folder {}: after a loss of \
+                     power the old content may be there again: {error}",
+                    path.display(),
+                    folder.display()
+                );
+                Err(failure(ErrorKind::FileAccess, text).with_os_error(error.raw_os_error()))
+            }
+        })
     }
 
     /// Reads an identity that [`Identity::save`] wrote.
@@ -237,6 +256,47 @@ mod tests {
         let error = identity("secret").save(&nowhere).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileAccess);
         assert!(identity("secret").save(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_opened_is_found_before_anything_is_replaced() {
+        let folder = Folder::new("unreadable");
+        let path = folder.0.join("identity");
+        identity("first").save(&path).unwrap();
+        // Files can still be made and replaced in it.
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o300)).unwrap();
+        if File::open(&folder.0).is_ok() {
+            eprintln!("skipped: permissions do not bind this user");
+            return;
+        }
+        let error = identity("second").save(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileAccess);
+        assert!(
+            error.to_string().contains("cannot open the folder"),
+            "{error}"
+        );
+        assert_eq!(Identity::load(&path), Ok(identity("first")));
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(folder.names(), ["identity"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_flushed_is_told_apart_from_a_file_that_is_not_replaced() {
+        let folder = Folder::new("flush");
+        let path = folder.0.join("identity");
+        identity("first").save(&path).unwrap();
+        let broken = |_: &File| Err(io::Error::from_raw_os_error(nix::errno::Errno::EIO as i32));
+        let error = identity("second")
+            .save_and_flush(&path, broken)
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileAccess);
+        assert_eq!(error.os_error(), Some(nix::errno::Errno::EIO as i32));
+        assert!(error.to_string().contains("has been replaced"), "{error}");
+        assert_eq!(Identity::load(&path), Ok(identity("second")));
+        // A file system that knows no such thing.
+        let unknown = |_: &File| Err(io::ErrorKind::Unsupported.into());
+        assert_eq!(identity("third").save_and_flush(&path, unknown), Ok(()));
+        assert_eq!(folder.names(), ["identity"]);
     }
 
     #[test]

@@ -13,11 +13,14 @@ use crate::Identity;
 /// Writes the identity, with its secret, to a file that only its owner can read.
 ///
 /// What was there is replaced in one step: after a loss of power either the old content is there or
-/// the new one. The folder must exist and be writable. Waits for the disk.
+/// the new one. The folder must exist, be readable and be writable. Waits for the disk.
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_FILE_ACCESS names the step that the system refused; what was there is untouched.
+/// ALIOT_RESULT_FILE_ACCESS names the step that the system refused; what was there is untouched. The
+/// last step is the exception, and aliot_last_error then says that the file has been replaced: the
+/// folder could not be flushed, so that a loss of power may bring the old content back. Saving again
+/// does no harm.
 ///
 /// # Safety
 ///
