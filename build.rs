@@ -124,8 +124,13 @@ const VERSION_MACROS: &str = r#"/** Version of this header in one number: 0x0001
 #define ALIOT_VERSION_NUMBER \
     ((ALIOT_VERSION_MAJOR << 16) | (ALIOT_VERSION_MINOR << 8) | ALIOT_VERSION_PATCH)
 
-/** Whether the running library can serve a program compiled with this header. */
-#define ALIOT_VERSION_MATCHES() (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8)
+/**
+ * Whether the running library can serve a program compiled with this header: it has the same minor
+ * version, and is not older, for functions and members may be added with the third part.
+ */
+#define ALIOT_VERSION_MATCHES() \
+    (aliot_version_number() >> 8 == ALIOT_VERSION_NUMBER >> 8 && \
+     aliot_version_number() >= ALIOT_VERSION_NUMBER)
 
 #ifdef __cplusplus
 extern "C" {
