@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zeroize::Zeroizing;
 
@@ -123,7 +123,7 @@ impl Identity {
 
 /// A name in the same folder that nobody else uses.
 fn beside(path: &Path) -> Result<PathBuf, Error> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
     let name = path.file_name().ok_or_else(|| {
         Error::argument(
             "path",

@@ -89,6 +89,22 @@ fn what_has_a_home_stays_there() {
     }
 }
 
+/// Processors without atomics of 64 bits, such as MIPS, ARMv5 and 32-bit PowerPC, run it too.
+#[test]
+fn nothing_needs_atomics_of_64_bits() {
+    for file in rust_files(&src()) {
+        for line in code(&file) {
+            for word in ["AtomicU64", "AtomicI64"] {
+                assert!(
+                    !line.contains(word),
+                    "{} uses {word}: {line}",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn only_the_ffi_modules_allow_unsafe_code() {
     let allows = |file: &PathBuf| {

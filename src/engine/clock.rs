@@ -1,7 +1,7 @@
 //! Time and randomness. Nothing else in the crate asks for either.
 
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,9 +25,9 @@ pub(crate) type WallClock = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
 static WALL_CLOCK: Mutex<Option<WallClock>> = Mutex::new(None);
 
-/// The date before which a clock cannot be right, in seconds since 1970.
-static FLOOR: AtomicU64 = AtomicU64::new(NOT_SET);
-const NOT_SET: u64 = u64::MAX;
+/// The date before which a clock cannot be right, since 1970, if it was set. Not an atomic: small
+/// processors have none of 64 bits.
+static FLOOR: Mutex<Option<Duration>> = Mutex::new(None);
 
 /// Asks `clock` for the date from now on instead of the system; `None` for the system.
 pub(crate) fn set_wall_clock(clock: Option<WallClock>) {
@@ -41,16 +41,14 @@ pub(crate) fn set_wall_clock(clock: Option<WallClock>) {
 
 /// Sets the date before which a clock cannot be right.
 pub(crate) fn set_floor(floor: Duration) {
-    FLOOR.store(floor.as_secs().min(NOT_SET - 1), Ordering::Relaxed);
+    *FLOOR.lock().unwrap_or_else(PoisonError::into_inner) =
+        Some(Duration::from_secs(floor.as_secs()));
 }
 
 /// The date before which a clock cannot be right: that of the build unless set.
 pub(crate) fn floor() -> Duration {
-    let seconds = match FLOOR.load(Ordering::Relaxed) {
-        NOT_SET => env!("ALIOT_BUILD_TIME").parse().unwrap_or(0),
-        seconds => seconds,
-    };
-    Duration::from_secs(seconds)
+    let set = *FLOOR.lock().unwrap_or_else(PoisonError::into_inner);
+    set.unwrap_or_else(|| Duration::from_secs(env!("ALIOT_BUILD_TIME").parse().unwrap_or(0)))
 }
 
 /// What the device believes the date to be. Certificates are judged by it, deadlines never.
@@ -82,8 +80,8 @@ pub(crate) fn nonce() -> Option<u64> {
 
 /// Stands in where the system has no randomness to give, as early in the boot of a small device.
 fn weak_entropy() -> u32 {
-    static CALLS: AtomicU64 = AtomicU64::new(0);
-    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed) as u64;
     let wall = system_clock()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

@@ -47,6 +47,7 @@ pub unsafe extern "C" fn aliot_clock_set_callback(
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_clock_set_floor_s(seconds: u64) -> aliot_result {
     guard(|| {
+        refuse_child()?;
         set_wall_clock_floor(Duration::from_secs(seconds));
         Ok(())
     })

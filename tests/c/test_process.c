@@ -79,6 +79,7 @@ static void child_of_fork(aliot_client *client, aliot_runtime *runtime)
     CHECK(aliot_runtime_create(ALIOT_DISPATCH_THREAD, &mine) == ALIOT_RESULT_INVALID_STATE);
     CHECK(aliot_identity_create("p", "d", "s", &identity) == ALIOT_RESULT_INVALID_STATE);
     CHECK(aliot_last_error_stage() == ALIOT_STAGE_STATE);
+    CHECK(aliot_clock_set_floor_s(1) == ALIOT_RESULT_INVALID_STATE);
     CHECK(aliot_client_counter(client, ALIOT_COUNTER_CONNECTS) == 0);
     aliot_client_destroy(client);
     aliot_runtime_destroy(runtime);
