@@ -574,6 +574,12 @@ typedef struct aliot_registration_end {
      * empty.
      */
     const char *hint;
+    /** The operating system's error number, such as ECONNREFUSED; 0 if there is none. */
+    int os_error;
+    /** The return code of the CONNACK that refused the registration; 0 if there was none. */
+    uint8_t connack_code;
+    /** What the TLS implementation itself calls the failure, for support; never NULL. */
+    const char *tls_detail;
 } aliot_registration_end;
 
 /**

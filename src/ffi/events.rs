@@ -132,6 +132,12 @@ pub struct aliot_registration_end {
     /// What usually causes this and what mends it, in the platform's terms; never NULL, may be
     /// empty.
     pub hint: *const c_char,
+    /// The operating system's error number, such as ECONNREFUSED; 0 if there is none.
+    pub os_error: c_int,
+    /// The return code of the CONNACK that refused the registration; 0 if there was none.
+    pub connack_code: u8,
+    /// What the TLS implementation itself calls the failure, for support; never NULL.
+    pub tls_detail: *const c_char,
 }
 
 /// One line of the log. The library allocates it and may append members: read it, never copy it by

@@ -284,6 +284,7 @@ pub unsafe extern "C" fn aliot_registration_start(
                 let text = error.map(ToString::to_string).unwrap_or_default();
                 let (text, hint) = (CText::new(&text), error.and_then(Error::hint));
                 let hint = CText::new(hint.unwrap_or_default());
+                let tls_detail = CText::new(error.and_then(Error::tls_detail).unwrap_or_default());
                 let result = error.map_or(aliot_result::Ok, |error| code_of(error.kind()));
                 let stage = error.map_or(aliot_stage::None, |error| error.stage().into());
                 let call = |identity| {
@@ -293,6 +294,9 @@ pub unsafe extern "C" fn aliot_registration_start(
                         identity,
                         stage,
                         hint: hint.as_ptr(),
+                        os_error: error.and_then(Error::os_error).unwrap_or(0),
+                        connack_code: error.and_then(Error::connack_code).unwrap_or(0),
+                        tls_detail: tls_detail.as_ptr(),
                     };
                     // SAFETY: the callback's contract; the end lives until it returns.
                     unsafe { on_end(&raw const end, userdata.as_ptr()) }

@@ -66,9 +66,12 @@ fn members_stay_where_they_are() {
         offset_of!(aliot_registration_end, identity),
         offset_of!(aliot_registration_end, stage),
         offset_of!(aliot_registration_end, hint),
+        offset_of!(aliot_registration_end, os_error),
+        offset_of!(aliot_registration_end, connack_code),
+        offset_of!(aliot_registration_end, tls_detail),
         size_of::<aliot_registration_end>(),
     ];
-    assert_eq!(registration_end, [0, 8, 16, 24, 32, 40]);
+    assert_eq!(registration_end, [0, 8, 16, 24, 32, 40, 44, 48, 56]);
     let record = [
         offset_of!(aliot_log_record, level),
         offset_of!(aliot_log_record, target),

@@ -202,6 +202,63 @@ static void a_failed_completion_has_a_stage(void)
     CHECK(completions == 1);
 }
 
+/* Copies what it carries into a failure. */
+static bool on_end(const aliot_registration_end *end, void *userdata)
+{
+    failure *f = userdata;
+    CHECK(end->identity == NULL);
+    CHECK(end->tls_detail != NULL);
+    pthread_mutex_lock(&f->lock);
+    f->seen = true;
+    f->reason = end->result;
+    f->stage = end->stage;
+    f->os_error = end->os_error;
+    f->connack_code = end->connack_code;
+    snprintf(f->tls_detail, sizeof f->tls_detail, "%s", end->tls_detail);
+    pthread_mutex_unlock(&f->lock);
+    return false;
+}
+
+/* Of a registration at the endpoint, which is destroyed. A blocking call must say the same. */
+static failure failure_to_register(aliot_endpoint *endpoint)
+{
+    failure f = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    aliot_identity *identity = NULL;
+    aliot_registration *registration = NULL;
+    CHECK_OK(aliot_registration_create(endpoint, "a1test", "nobody", "canary-wrong",
+                                       ALIOT_REGISTRATION_KIND_PREREGISTERED, &registration));
+    CHECK_OK(aliot_registration_set_connects_per_minute(registration, 0));
+    aliot_endpoint_destroy(endpoint);
+    CHECK_OK(aliot_registration_start(registration, NULL, PATIENCE_MS, on_end, &f, NULL));
+    CHECK_EVENTUALLY(has_failed(&f));
+    CHECK(aliot_registration_run(registration, PATIENCE_MS, NULL, NULL, &identity) == f.reason);
+    CHECK(aliot_last_error_stage() == f.stage);
+    CHECK(aliot_last_error_os_error() == f.os_error);
+    CHECK(aliot_last_error_connack_code() == f.connack_code);
+    CHECK(identity == NULL);
+    aliot_registration_destroy(registration);
+    return f;
+}
+
+static void a_failed_registration_carries_what_an_event_does(void)
+{
+    failure f = failure_to_register(endpoint_to("127.0.0.1", 1));
+    CHECK(f.reason == ALIOT_RESULT_NETWORK);
+    CHECK(f.os_error == ECONNREFUSED);
+    CHECK(f.connack_code == 0);
+    CHECK(strcmp(f.tls_detail, "") == 0);
+    if (!uses_tls())
+        return;
+    f = failure_to_register(platform_endpoint());
+    CHECK(f.reason == ALIOT_RESULT_REGISTRATION_REFUSED);
+    CHECK(f.os_error == 0);
+    CHECK(f.connack_code != 0);
+    uint16_t port = (uint16_t)atoi(environment("SIM_TLS_PORT"));
+    f = failure_to_register(endpoint_to("localhost", port));
+    CHECK(f.reason == ALIOT_RESULT_TLS_CERTIFICATE);
+    check_contains(f.tls_detail, "UnknownIssuer");
+}
+
 static void every_stage_has_a_name(void)
 {
     for (int stage = ALIOT_STAGE_NONE; stage <= ALIOT_STAGE_WEBSOCKET; stage++) {
@@ -226,6 +283,7 @@ int main(void)
     RUN(each_connack_has_its_code_and_its_hint);
     RUN(a_failed_call_has_a_stage_and_the_systems_number);
     RUN(a_failed_completion_has_a_stage);
+    RUN(a_failed_registration_carries_what_an_event_does);
     RUN(every_stage_has_a_name);
     return 0;
 }
