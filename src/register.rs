@@ -8,11 +8,13 @@ use crate::engine::registrar;
 use crate::{Error, ErrorKind, Identity, Registration, RegistrationHandler, Runtime, Stage};
 
 impl Registration {
-    /// Registers, and blocks until the platform has answered, for at most `timeout`.
+    /// Registers, and blocks until the platform has answered, for at most `timeout`. Storing is not
+    /// counted, nor is the goodbye to the platform after it, which takes 2 s at most.
     ///
     /// `store` gets the identity first, on this thread, and says whether it has put it where it
     /// survives a loss of power; only then does the library leave the platform. A device that loses
-    /// power before that may register again, because it has never connected.
+    /// power before that may register again, because it has never connected. Storing that takes longer
+    /// than 15 s loses the connection and nothing else: the identity stays good.
     ///
     /// Connects once: nothing is tried again, because from CONNECT on the platform may have carried
     /// the registration out.
@@ -22,9 +24,12 @@ impl Registration {
     /// [`ErrorKind::RegistrationRefused`] and [`ErrorKind::ServerUnavailable`] from CONNACK;
     /// [`ErrorKind::RegistrationUnanswered`] if the platform closed the connection or let the time
     /// pass after CONNECT; [`ErrorKind::RegistrationMalformed`];
-    /// [`ErrorKind::RegistrationNotStored`] if `store` says so; [`ErrorKind::Timeout`] if the
-    /// device's connects of this minute are used up; [`ErrorKind::WouldDeadlock`] inside a
-    /// callback; and those of connecting.
+    /// [`ErrorKind::RegistrationNotStored`] if `store` says so; [`ErrorKind::Protocol`] if the peer
+    /// sent what has no place in a registration; [`ErrorKind::Timeout`] if the device's connects of
+    /// this minute are used up; [`ErrorKind::WouldDeadlock`] inside a callback;
+    /// [`ErrorKind::InvalidArgument`] if the default client id is too long;
+    /// [`ErrorKind::NoResources`] if the system has no thread, descriptor or random bytes left; and
+    /// those of connecting.
     pub fn run(
         &self,
         timeout: Duration,

@@ -28,8 +28,8 @@ use crate::{Error, Registration, RegistrationHandler, Runtime};
 
 static REGISTRATIONS: Registry<Mutex<Registration>> = Registry::new("registration");
 
-/// Registers a device and blocks until the platform has answered, for at most `timeout_ms`: the
-/// short form of aliot_registration_create and aliot_registration_run.
+/// Registers a device and blocks until the platform has answered: the short form of
+/// aliot_registration_create and aliot_registration_run, which says how long `timeout_ms` is.
 ///
 /// The platform refuses a second registration once the device has connected: save the identity,
 /// with aliot_identity_save, before it is used.
@@ -186,8 +186,14 @@ pub extern "C" fn aliot_registration_set_mode(
 }
 
 /// How often this device may connect in a minute, clients and registrations of this process
-/// together. 0 for any number, on private platforms and test benches. Default 5, the platform's
-/// limit.
+/// together: 1..60000, or 0 for any number. Default 5, the platform's limit; more is for private
+/// platforms and test benches.
+///
+/// Source: the platform's limits, connects per device and minute.
+///
+/// # Errors
+///
+/// ALIOT_RESULT_INVALID_ARGUMENT outside that range.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_registration_set_connects_per_minute(
     registration: *mut aliot_registration,
@@ -198,23 +204,28 @@ pub extern "C" fn aliot_registration_set_connects_per_minute(
     })
 }
 
-/// Registers, and blocks until the platform has answered, for at most `timeout_ms`.
+/// Registers, and blocks until the platform has answered, for at most `timeout_ms`. Storing is not
+/// counted, nor is the goodbye to the platform after it, which takes 2 seconds at most.
 ///
 /// `on_store`, which may be NULL, is called on this thread with the identity: it puts it where it
 /// survives a loss of power, for example with aliot_identity_save, and returns true. Only then is
 /// the platform left and the result ALIOT_RESULT_OK. A device that loses power before that may
-/// register again, because it has never connected.
+/// register again, because it has never connected. Storing that takes longer than 15 seconds loses
+/// the connection and nothing else: the identity stays good.
 ///
 /// The platform is dialled once. Nothing is tried again, because from CONNECT on the platform may
 /// have carried the registration out.
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_REGISTRATION_REFUSED and ALIOT_RESULT_SERVER_UNAVAILABLE (CONNACK 3);
-/// ALIOT_RESULT_REGISTRATION_UNANSWERED if the platform closed the connection or let the time pass
-/// after CONNECT; ALIOT_RESULT_REGISTRATION_MALFORMED; ALIOT_RESULT_REGISTRATION_NOT_STORED if
-/// `on_store` returned false; ALIOT_RESULT_TIMEOUT if the device's connects of this minute are used
-/// up; ALIOT_RESULT_WOULD_DEADLOCK inside a callback; the 3xx and 4xx results of connecting.
+/// ALIOT_RESULT_REGISTRATION_REFUSED (CONNACK 1, 2, 4 and 5) and ALIOT_RESULT_SERVER_UNAVAILABLE
+/// (CONNACK 3); ALIOT_RESULT_REGISTRATION_UNANSWERED if the platform closed the connection or let
+/// the time pass after CONNECT; ALIOT_RESULT_REGISTRATION_MALFORMED;
+/// ALIOT_RESULT_REGISTRATION_NOT_STORED if `on_store` returned false; ALIOT_RESULT_PROTOCOL if the
+/// peer sent what has no place in a registration; ALIOT_RESULT_TIMEOUT if the device's connects of
+/// this minute are used up; ALIOT_RESULT_WOULD_DEADLOCK inside a callback;
+/// ALIOT_RESULT_INVALID_ARGUMENT if the default client id is too long; ALIOT_RESULT_NO_RESOURCES if
+/// the system has no thread, descriptor or random bytes left; the 3xx and 4xx results of connecting.
 ///
 /// # Safety
 ///
@@ -244,7 +255,8 @@ pub unsafe extern "C" fn aliot_registration_run(
     })
 }
 
-/// Registers in the background, for at most `timeout_ms`. Does not wait.
+/// Registers in the background, for at most `timeout_ms`, to which storing does not count. Does not
+/// wait.
 ///
 /// `on_end` is called exactly once, where the callbacks of `runtime` run: with an identity, which
 /// it stores and says so, or with the reason why there is none. `runtime` may be NULL for the

@@ -257,7 +257,7 @@ fn state(context: impl Into<String>) -> Error {
 }
 
 /// Refuses `value` unless it lies in `allowed`; `who` sets that limit.
-fn check_range<T: PartialOrd + std::fmt::Debug>(
+pub(super) fn check_range<T: PartialOrd + std::fmt::Debug>(
     name: &str,
     value: T,
     allowed: RangeInclusive<T>,

@@ -13,6 +13,9 @@ pub(crate) const PACKET_OVERHEAD: usize = 16;
 pub(crate) const MQTT_FILTERS_PER_PACKET: usize = (MQTT_PACKET_LEN - 2) / (MQTT_TEXT_LEN + 3);
 /// Connects that the platform allows a device in a minute. Source: the platform's limits.
 pub(crate) const PLATFORM_CONNECTS: u32 = 5;
+/// Most connects a minute that a private platform can be given: a thousand a second, as many as a
+/// budget remembers.
+pub(crate) const MOST_CONNECTS: u32 = 60_000;
 
 /// What a platform allows, and how a client paces itself there.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,20 +4,18 @@
 //! Source: "MQTT-based dynamic registration".
 
 use crate::proto::codec::Publish;
-use crate::proto::config::check_client_id;
+use crate::proto::config::{check_client_id, check_range};
 use crate::proto::credentials::{CLIENT_ID_CHARS, Credentials};
 use crate::proto::endpoint::check_id;
 use crate::proto::identity::{SECRET_LEN, check_names};
 use crate::proto::json::text_members;
+use crate::proto::profile::{MOST_CONNECTS, PLATFORM_CONNECTS};
 use crate::proto::sign::{HexCase, SignMethod, sign};
 use crate::proto::text::{check_secret, shown};
 use crate::{Endpoint, Error, ErrorKind, Identity, Secret, Stage};
 
 /// Longest answer that is looked into, in bytes. The platform's own have about 200.
 const ANSWER_LEN: usize = 16 * 1024;
-
-/// Connects that the platform allows a device in a minute, registrations among them.
-const CONNECTS_PER_MINUTE: u32 = 5;
 
 /// The topics of the answer. The platform's pages name the first for both kinds.
 const TOPICS: [&str; 2] = ["/ext/register", "/ext/regnwl"];
@@ -108,7 +106,7 @@ impl Registration {
             client_id: None,
             instance_id: None,
             mode: None,
-            connects_per_minute: Some(CONNECTS_PER_MINUTE),
+            connects_per_minute: Some(PLATFORM_CONNECTS),
         })
     }
 
@@ -160,18 +158,19 @@ impl Registration {
         self.mode = Some(mode);
     }
 
-    /// Connects that this device may make in a minute, this one included, at least 1; `None` for any
-    /// number, on private platforms and test benches. Default 5, the platform's limit.
+    /// Connects that this device may make in a minute, this one included: 1 to 60000, or `None` for
+    /// any number. More than the default, which is 5 and the platform's limit, is for private
+    /// platforms and test benches.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for 0.
+    /// [`ErrorKind::InvalidArgument`] outside that range.
+    ///
+    /// Source: the platform's limits, connects per device and minute.
     pub fn set_connects_per_minute(&mut self, connects: Option<u32>) -> Result<(), Error> {
-        if connects == Some(0) {
-            return Err(Error::argument(
-                "connects",
-                "is 0: at least 1 is needed, or no limit",
-            ));
+        if let Some(connects) = connects {
+            let allowed = 1..=MOST_CONNECTS;
+            check_range("connects_per_minute", connects, allowed, "the library")?;
         }
         self.connects_per_minute = connects;
         Ok(())

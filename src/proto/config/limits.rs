@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::proto::profile::{
-    MQTT_FILTERS_PER_PACKET, MQTT_PACKET_LEN, MQTT_TEXT_LEN, PACKET_OVERHEAD, PLATFORM_CONNECTS,
+    MOST_CONNECTS, MQTT_FILTERS_PER_PACKET, MQTT_PACKET_LEN, MQTT_TEXT_LEN, PACKET_OVERHEAD,
+    PLATFORM_CONNECTS,
 };
 use crate::{Backoff, Error, Profile};
 
@@ -12,8 +13,6 @@ use super::{Config, check_range, state};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Most connects a minute that a private platform can be given: a thousand a second.
-const MOST_CONNECTS: u32 = 60_000;
 
 impl Config {
     /// Replaces the platform's limits by MQTT's own, for a private platform or a test bench; each

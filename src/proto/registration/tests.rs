@@ -76,7 +76,11 @@ fn what_the_instance_kind_decides_can_be_set() {
     assert!(registration.set_instance_id(Some("iot|1")).is_err());
     assert!(registration.set_client_id("a|b").is_err());
     assert!(registration.set_sign_method(SignMethod::Sha256).is_err());
-    assert!(registration.set_connects_per_minute(Some(0)).is_err());
+    for connects in [0, 60_001] {
+        let error = registration.set_connects_per_minute(Some(connects));
+        let text = format!("connects_per_minute is {connects}: the library allows 1 to 60000");
+        assert_eq!(error.unwrap_err().to_string(), text);
+    }
 }
 
 #[test]
