@@ -317,7 +317,10 @@ typedef enum aliot_counter {
     ALIOT_COUNTER_MESSAGES_RECEIVED = 3,
     /** Of those, the ones that matched no subscription. */
     ALIOT_COUNTER_MESSAGES_UNROUTED = 4,
-    /** Messages of QoS 0 that were dropped: callbacks too slow, or the client ended. */
+    /**
+     * QoS 0 messages that the event MESSAGES_DROPPED tells of: received ones for which callbacks
+     * were too slow, and unsent ones without a token.
+     */
     ALIOT_COUNTER_MESSAGES_DROPPED = 5,
     /** Operations accepted and not completed, now. */
     ALIOT_COUNTER_OUTBOX_OPERATIONS = 6,
@@ -409,8 +412,8 @@ typedef enum aliot_address_family {
  * What happened to the connection.
  *
  * Every CONNECTING is followed by exactly one CONNECTED or CONNECT_FAILED, every CONNECTED by
- * exactly one DISCONNECTED. STOPPED is the last event until the next aliot_client_start. Later
- * versions may add values, so have a default branch.
+ * exactly one DISCONNECTED. After STOPPED only MESSAGES_DROPPED can come until the next
+ * aliot_client_start. Later versions may add values, so have a default branch.
  */
 typedef enum aliot_event_kind {
     /** An attempt begins. */
@@ -427,7 +430,8 @@ typedef enum aliot_event_kind {
     ALIOT_EVENT_KIND_TAKEN_OVER = 6,
     /**
      * QoS 0 messages were lost: received ones because callbacks were too slow, or unsent ones
-     * because the client ended.
+     * without a token because the client stopped or because they made room for newer ones, see
+     * aliot_config_set_outbox_policy.
      */
     ALIOT_EVENT_KIND_MESSAGES_DROPPED = 7,
     /** The platform refused to restore a subscription after a reconnect; text is its filter. */
@@ -476,11 +480,11 @@ typedef struct aliot_event {
     /** What happened. */
     aliot_event_kind kind;
     /**
-     * Why it failed or ended; ALIOT_RESULT_OK for the other kinds, and for a disconnection that
-     * the application asked for.
+     * CONNECT_FAILED, DISCONNECTED, TAKEN_OVER, SUBSCRIPTION_LOST: why. ALIOT_RESULT_OK for the
+     * other kinds, and for a disconnection that the application asked for.
      */
     aliot_result reason;
-    /** The reason in words; never NULL, may be empty. */
+    /** The reason in words, or what the kind says; never NULL, may be empty. */
     const char *text;
     /** CONNECTED: the platform kept the session. */
     bool session_present;
@@ -532,8 +536,9 @@ typedef struct aliot_message {
 } aliot_message;
 
 /**
- * The end of an operation: exactly one for each that was accepted and has one. The library
- * allocates it and may append members: read it, never copy it by value.
+ * The end of an operation. Each that was accepted has exactly one, except a QoS 0 message for which
+ * nobody asked for a token: that has none. The library allocates it and may append members: read
+ * it, never copy it by value.
  */
 typedef struct aliot_completion {
     /** Which operation. */
@@ -631,14 +636,14 @@ typedef bool (*aliot_registration_cb)(const aliot_registration_end *end, void *u
 typedef uint64_t (*aliot_clock_cb)(void *userdata);
 
 /**
- * Receives log records on the thread that logs, whichever that is, on several at once. The one
- * callback that must not call the library.
+ * Receives log records on the thread that logs, whichever that is, on several at once. It must not
+ * call the library.
  */
 typedef void (*aliot_log_cb)(const aliot_log_record *record, void *userdata);
 
 /**
  * Takes user data back. Runs once, on any thread, possibly inside the call that ended its use. May
- * be NULL where it is a parameter.
+ * be NULL where it is a parameter. That of a log or clock callback must not call the library.
  */
 typedef void (*aliot_release_cb)(void *userdata);
 
@@ -1492,7 +1497,8 @@ aliot_result aliot_config_set_ack_timeout_ms(aliot_config *config, uint32_t time
 
 /**
  * Delay before the second attempt and longest delay: 1000..3600000, default 1000 and 120000; from
- * 1 on the private profile. Both 0: no second attempt.
+ * 1 on the private profile. If both are 0, the client does not reconnect: it stops after an attempt
+ * that failed and after a connection that ended.
  *
  * The delay doubles with each failure, half of it is random, and it starts over once a connection
  * has held for 60 seconds.
@@ -1514,8 +1520,10 @@ aliot_result aliot_config_set_reconnect_ms(aliot_config *config, uint32_t min_ms
 aliot_result aliot_config_set_connects_per_minute(aliot_config *config, uint32_t connects);
 
 /**
- * Most operations and bytes that wait for the platform; publishing beyond is
- * ALIOT_RESULT_OUTBOX_FULL. Default 1000 and 4194304.
+ * Most operations and bytes that wait for the platform: at least 1 and 262288, which hold one
+ * message of the largest size. Publishing beyond is ALIOT_RESULT_OUTBOX_FULL. Default 1000 and
+ * 4194304. On the private profile the least bytes follow its limits, or else the payload limit
+ * follows the bytes.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT if either does not hold one message of the largest size.
@@ -1531,11 +1539,12 @@ aliot_result aliot_config_set_outbox_limit(aliot_config *config, uint32_t operat
 aliot_result aliot_config_set_window(aliot_config *config, uint16_t messages);
 
 /**
- * Most QoS 1 messages, and bytes of all messages, that wait for slow callbacks. Default 100 and
- * 4194304.
+ * Most QoS 1 messages, and bytes of all messages, that wait for slow callbacks: at least 1 and
+ * 262288, which hold one message of the largest size. Default 100 and 4194304. On the private
+ * profile the least bytes follow its limits, or else the payload limit follows the bytes.
  *
- * Beyond either, QoS 0 messages are dropped and counted; QoS 1 messages close the connection, and
- * the platform delivers them again.
+ * Beyond the bytes, QoS 0 messages are dropped and counted. Beyond either, a QoS 1 message closes
+ * the connection, and the platform delivers it again.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT if either does not hold one message of the largest size.

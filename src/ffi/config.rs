@@ -249,7 +249,8 @@ pub extern "C" fn aliot_config_set_ack_timeout_ms(
 }
 
 /// Delay before the second attempt and longest delay: 1000..3600000, default 1000 and 120000; from
-/// 1 on the private profile. Both 0: no second attempt.
+/// 1 on the private profile. If both are 0, the client does not reconnect: it stops after an attempt
+/// that failed and after a connection that ended.
 ///
 /// The delay doubles with each failure, half of it is random, and it starts over once a connection
 /// has held for 60 seconds.
@@ -286,8 +287,10 @@ pub extern "C" fn aliot_config_set_connects_per_minute(
     })
 }
 
-/// Most operations and bytes that wait for the platform; publishing beyond is
-/// ALIOT_RESULT_OUTBOX_FULL. Default 1000 and 4194304.
+/// Most operations and bytes that wait for the platform: at least 1 and 262288, which hold one
+/// message of the largest size. Publishing beyond is ALIOT_RESULT_OUTBOX_FULL. Default 1000 and
+/// 4194304. On the private profile the least bytes follow its limits, or else the payload limit
+/// follows the bytes.
 ///
 /// # Errors
 ///
@@ -316,11 +319,12 @@ pub extern "C" fn aliot_config_set_window(
     change(config, |config| Ok(config.set_window(messages)?))
 }
 
-/// Most QoS 1 messages, and bytes of all messages, that wait for slow callbacks. Default 100 and
-/// 4194304.
+/// Most QoS 1 messages, and bytes of all messages, that wait for slow callbacks: at least 1 and
+/// 262288, which hold one message of the largest size. Default 100 and 4194304. On the private
+/// profile the least bytes follow its limits, or else the payload limit follows the bytes.
 ///
-/// Beyond either, QoS 0 messages are dropped and counted; QoS 1 messages close the connection, and
-/// the platform delivers them again.
+/// Beyond the bytes, QoS 0 messages are dropped and counted. Beyond either, a QoS 1 message closes
+/// the connection, and the platform delivers it again.
 ///
 /// # Errors
 ///

@@ -12,8 +12,8 @@ use super::types::{
 /// What happened to the connection.
 ///
 /// Every CONNECTING is followed by exactly one CONNECTED or CONNECT_FAILED, every CONNECTED by
-/// exactly one DISCONNECTED. STOPPED is the last event until the next aliot_client_start. Later
-/// versions may add values, so have a default branch.
+/// exactly one DISCONNECTED. After STOPPED only MESSAGES_DROPPED can come until the next
+/// aliot_client_start. Later versions may add values, so have a default branch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum aliot_event_kind {
@@ -30,7 +30,8 @@ pub enum aliot_event_kind {
     /// Another connection with the same identity replaced this one. Comes before DISCONNECTED.
     TakenOver = 6,
     /// QoS 0 messages were lost: received ones because callbacks were too slow, or unsent ones
-    /// because the client ended.
+    /// without a token because the client stopped or because they made room for newer ones, see
+    /// aliot_config_set_outbox_policy.
     MessagesDropped = 7,
     /// The platform refused to restore a subscription after a reconnect; text is its filter.
     SubscriptionLost = 8,
@@ -48,10 +49,10 @@ pub enum aliot_event_kind {
 pub struct aliot_event {
     /// What happened.
     pub kind: aliot_event_kind,
-    /// Why it failed or ended; ALIOT_RESULT_OK for the other kinds, and for a disconnection that
-    /// the application asked for.
+    /// CONNECT_FAILED, DISCONNECTED, TAKEN_OVER, SUBSCRIPTION_LOST: why. ALIOT_RESULT_OK for the
+    /// other kinds, and for a disconnection that the application asked for.
     pub reason: aliot_result,
-    /// The reason in words; never NULL, may be empty.
+    /// The reason in words, or what the kind says; never NULL, may be empty.
     pub text: *const c_char,
     /// CONNECTED: the platform kept the session.
     pub session_present: bool,
@@ -97,8 +98,9 @@ pub struct aliot_message {
     pub retained: bool,
 }
 
-/// The end of an operation: exactly one for each that was accepted and has one. The library
-/// allocates it and may append members: read it, never copy it by value.
+/// The end of an operation. Each that was accepted has exactly one, except a QoS 0 message for which
+/// nobody asked for a token: that has none. The library allocates it and may append members: read
+/// it, never copy it by value.
 #[repr(C)]
 pub struct aliot_completion {
     /// Which operation.
@@ -195,11 +197,11 @@ pub type aliot_registration_cb =
 /// time, and must return at once without calling the library.
 pub type aliot_clock_cb = Option<unsafe extern "C" fn(userdata: *mut c_void) -> u64>;
 
-/// Receives log records on the thread that logs, whichever that is, on several at once. The one
-/// callback that must not call the library.
+/// Receives log records on the thread that logs, whichever that is, on several at once. It must not
+/// call the library.
 pub type aliot_log_cb =
     Option<unsafe extern "C" fn(record: *const aliot_log_record, userdata: *mut c_void)>;
 
 /// Takes user data back. Runs once, on any thread, possibly inside the call that ended its use. May
-/// be NULL where it is a parameter.
+/// be NULL where it is a parameter. That of a log or clock callback must not call the library.
 pub type aliot_release_cb = Option<unsafe extern "C" fn(userdata: *mut c_void)>;

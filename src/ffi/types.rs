@@ -288,7 +288,8 @@ pub enum aliot_counter {
     MessagesReceived = 3,
     /// Of those, the ones that matched no subscription.
     MessagesUnrouted = 4,
-    /// Messages of QoS 0 that were dropped: callbacks too slow, or the client ended.
+    /// QoS 0 messages that the event MESSAGES_DROPPED tells of: received ones for which callbacks
+    /// were too slow, and unsent ones without a token.
     MessagesDropped = 5,
     /// Operations accepted and not completed, now.
     OutboxOperations = 6,

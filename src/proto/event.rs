@@ -43,7 +43,8 @@ pub enum State {
 /// What happened to the connection.
 ///
 /// Every `Connecting` is followed by exactly one `Connected` or `ConnectFailed`, every `Connected`
-/// by exactly one `Disconnected`. `Stopped` is the last event until the next start.
+/// by exactly one `Disconnected`. After `Stopped` only `MessagesDropped` can come until the next
+/// start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventKind {
     /// An attempt begins.
@@ -58,8 +59,8 @@ pub enum EventKind {
     Stopped = 5,
     /// Another connection with this identity replaced ours. Comes before `Disconnected`.
     TakenOver = 6,
-    /// Messages were dropped: received ones of QoS 0 because callbacks were too slow, or unsent
-    /// ones of QoS 0 because the client ended.
+    /// Messages of QoS 0 were dropped: received ones because callbacks were too slow, or unsent ones
+    /// without a token because the client stopped or because they made room for newer ones.
     MessagesDropped = 7,
     /// A subscription that was restored after a reconnect has been refused.
     SubscriptionLost = 8,
@@ -92,8 +93,8 @@ impl EventKind {
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
-    /// Why it failed or ended; `None` for the kinds that need no reason, and for a disconnection
-    /// that the application asked for.
+    /// `ConnectFailed`, `Disconnected`, `TakenOver`, `SubscriptionLost`: why. `None` for the other
+    /// kinds, and for a disconnection that the application asked for.
     pub error: Option<Error>,
     /// `Connected`: the platform kept the session.
     pub session_present: bool,
@@ -135,7 +136,8 @@ impl Event {
     }
 }
 
-/// The end of one accepted operation. Each has exactly one.
+/// The end of one accepted operation. Each has exactly one, except a QoS 0 message for which nobody
+/// asked for a token: that has none.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Completion {
     /// What the call that accepted it returned.
