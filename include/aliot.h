@@ -2037,7 +2037,8 @@ aliot_result aliot_sign_check(const aliot_identity *identity,
  *
  * Errors:
  * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
- * ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic and for a verbatim identity.
+ * ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic, for a verbatim identity, and for
+ * that of a certificate whose names are not known.
  *
  * Safety:
  * `suffix` must be NULL or NUL-terminated, `buffer` NULL or have room for `capacity` bytes.
@@ -2053,7 +2054,8 @@ aliot_result aliot_topic_user(const aliot_identity *identity,
  *
  * Errors:
  * ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
- * ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic and for a verbatim identity.
+ * ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic, for a verbatim identity, and for
+ * that of a certificate whose names are not known.
  *
  * Safety:
  * `suffix` must be NULL or NUL-terminated, `buffer` NULL or have room for `capacity` bytes.

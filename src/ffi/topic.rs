@@ -15,7 +15,8 @@ use crate::{Error, Identity, TopicFilter, sys_topic, user_topic};
 /// # Errors
 ///
 /// ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
-/// ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic and for a verbatim identity.
+/// ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic, for a verbatim identity, and for
+/// that of a certificate whose names are not known.
 ///
 /// # Safety
 ///
@@ -37,7 +38,8 @@ pub unsafe extern "C" fn aliot_topic_user(
 /// # Errors
 ///
 /// ALIOT_RESULT_BUFFER_TOO_SMALL, with nothing written: 129 bytes hold every topic of the platform;
-/// ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic and for a verbatim identity.
+/// ALIOT_RESULT_INVALID_ARGUMENT for a suffix that makes no topic, for a verbatim identity, and for
+/// that of a certificate whose names are not known.
 ///
 /// # Safety
 ///

@@ -166,10 +166,13 @@ pub fn sys_topic(identity: &Identity, suffix: &str) -> Result<String, Error> {
 fn built(root: &str, identity: &Identity, class: &str, suffix: &str) -> Result<String, Error> {
     let (product_key, device_name) = (identity.product_key(), identity.device_name());
     if product_key.is_empty() {
-        return Err(Error::argument(
-            "identity",
-            "is verbatim: topics need a product key and a device name",
-        ));
+        let problem = if identity.is_verbatim() {
+            "is verbatim: topics need a product key and a device name"
+        } else {
+            "has no names yet: the platform says them after the first connect, and topics need the \
+             identity that comes with them"
+        };
+        return Err(Error::argument("identity", problem));
     }
     if suffix.is_empty() || suffix.starts_with('/') {
         return Err(Error::argument(

@@ -179,6 +179,13 @@ fn the_builders_make_the_topics_of_the_platform() {
         assert!(sys_topic(&identity, suffix).is_err(), "{suffix:?}");
     }
     let verbatim = Identity::verbatim("id", "user", "pass").unwrap();
-    assert!(user_topic(&verbatim, "get").is_err());
-    assert!(sys_topic(&verbatim, "get").is_err());
+    let unnamed = Identity::with_certificate("", "").unwrap();
+    for (identity, words) in [(&verbatim, "is verbatim"), (&unnamed, "has no names yet")] {
+        for topic in [user_topic(identity, "get"), sys_topic(identity, "get")] {
+            let text = topic.unwrap_err().to_string();
+            assert!(text.starts_with(&format!("identity {words}")), "{text}");
+        }
+    }
+    let named = Identity::with_certificate("pk", "dn").unwrap();
+    assert_eq!(user_topic(&named, "get").unwrap(), "/pk/dn/user/get");
 }
