@@ -761,8 +761,9 @@ aliot_result aliot_clock_set_floor_s(uint64_t seconds);
 /**
  * Makes an identity from what the console shows for a device.
  *
- * `product_key` and `device_name` are 1 to 64 letters, digits and the few signs the platform
- * allows; `device_secret` is the device's own secret, never the product's.
+ * `product_key` is 1 to 64 of the letters and digits of ASCII and '_'; `device_name` 1 to 64 of
+ * them and of "-_@.:". `device_secret` is the device's own, never the product's: 1 to 64 bytes
+ * without control characters.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the secret.
@@ -778,6 +779,9 @@ aliot_result aliot_identity_create(const char *product_key,
 /**
  * Makes the identity of a device that the platform created, from the client id and the device
  * token that registration returned.
+ *
+ * The names are as for aliot_identity_create. `client_id` is 1 to 1024 bytes without '|' and
+ * control characters, `device_token` 1 to 1024 bytes without control characters.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the token.
@@ -795,9 +799,9 @@ aliot_result aliot_identity_create_with_token(const char *product_key,
  * Makes the identity of a device that proves itself by the client certificate of its endpoint, see
  * aliot_endpoint_set_client_certificate_pem.
  *
- * Both names are "" as long as they are not known. The platform then says them after the first
- * connect: the event IDENTITY_RECEIVED brings the identity to be saved, and the client uses it
- * from then on.
+ * The names are as for aliot_identity_create, or both "" as long as they are not known. The
+ * platform then says them after the first connect: the event IDENTITY_RECEIVED brings the identity
+ * to be saved, and the client uses it from then on.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT names the argument.
@@ -812,8 +816,12 @@ aliot_result aliot_identity_create_with_certificate(const char *product_key,
 /**
  * Makes an identity from the three fields of CONNECT, which are sent as they are.
  *
+ * `client_id` is 1 to 65535 bytes, `username` 0 to 65535, both without control characters;
+ * `password` is 0 to 65535 bytes, and "" if `username` is "".
+ *
  * For private platforms and for credentials made elsewhere. Such an identity has neither product
- * key nor device name: it needs an endpoint with a host, and the topic helpers refuse it.
+ * key nor device name. It goes with every endpoint but that of a region, whose host begins with the
+ * product key, and the topic helpers refuse it.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT names the argument; it never repeats the password.
@@ -916,7 +924,7 @@ aliot_result aliot_identity_register(const aliot_endpoint *endpoint,
  * Describes the registration of a device that knows its product's secret and not its own.
  *
  * Product key and device name are as for aliot_identity_create. `product_secret` is the product's,
- * shown in the console. `endpoint` is copied.
+ * shown in the console: 1 to 64 bytes without control characters. `endpoint` is copied.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT names the argument, never the secret, and refuses an endpoint
@@ -954,7 +962,8 @@ aliot_result aliot_registration_set_sign_method(aliot_registration *registration
  * '.' and device name. It is not signed.
  *
  * Errors:
- * ALIOT_RESULT_INVALID_ARGUMENT if it is something else or contains '|', ',' or '='.
+ * ALIOT_RESULT_INVALID_ARGUMENT if it is something else or contains '|', ',', '=' or a control
+ * character.
  *
  * Safety:
  * `client_id` must be NULL or NUL-terminated.
@@ -1056,9 +1065,12 @@ aliot_result aliot_registration_start(const aliot_registration *registration,
 /* ---- Endpoint: where the platform is --------------------------------------------------------- */
 
 /**
- * The platform's public service in a region, such as "cn-shanghai", on port 443.
+ * A public instance that was opened before 30 July 2021, by its region, such as "cn-shanghai", on
+ * port 443. Every other instance has an id: see aliot_endpoint_create_for_instance.
  *
  * The host name contains the product key of the identity that a config adds.
+ *
+ * Source: the platform's list of endpoints.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT if `region_id` cannot be part of a host name.
@@ -1069,7 +1081,10 @@ aliot_result aliot_registration_start(const aliot_registration *registration,
 aliot_result aliot_endpoint_create_for_region(const char *region_id, aliot_endpoint **endpoint_out);
 
 /**
- * An instance of the platform, such as "iot-060a0bbc", on port 8883.
+ * An instance of the platform by its id, such as "iot-060a0bbc", on port 8883: every Enterprise
+ * instance, and public ones opened since 30 July 2021.
+ *
+ * Source: the platform's list of endpoints.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT if `instance_id` cannot be part of a host name.
@@ -1691,7 +1706,8 @@ const char *aliot_credentials_password(const aliot_credentials *credentials);
 aliot_result aliot_runtime_create(aliot_dispatch dispatch, aliot_runtime **runtime_out);
 
 /**
- * Ends the life of the handle. The threads end with the last client on the runtime.
+ * Ends the life of the handle. The threads end with the last client and the last registration on
+ * the runtime; if there is none any more, this waits until they have, except inside a callback.
  *
  * On an ALIOT_DISPATCH_POLL runtime, what clients that were destroyed inside callbacks still have
  * to complete and release runs before this returns, on this thread. Nothing calls back for a
@@ -1761,6 +1777,9 @@ aliot_result aliot_client_create_on_runtime(const aliot_config *config,
  * on another thread, and delivers the remaining completions and releases inside this call, on
  * either kind of runtime: when it returns, no callback of the client runs or will run.
  *
+ * It does not wait for the network. From an open connection the library takes its leave in the
+ * background, with a DISCONNECT, in 2 seconds at most; a process that ends sooner leaves without.
+ *
  * Inside a callback, of this client or of another, it does not wait: the completions and releases,
  * and nothing else, run where the client's callbacks run, after the one that may be running. NULL
  * and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
@@ -1800,8 +1819,8 @@ aliot_state aliot_client_state(const aliot_client *client);
  * Blocks until the client is connected, for at most `timeout_ms`.
  *
  * Errors:
- * ALIOT_RESULT_TIMEOUT, with what the last attempt failed with behind it, as aliot_last_error and
- * the functions beside it tell; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+ * ALIOT_RESULT_TIMEOUT: aliot_last_error and the functions beside it then also say why the last
+ * attempt failed, if one did; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
  * ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
  * callback.
  */
@@ -1848,6 +1867,9 @@ aliot_result aliot_client_wait_stopped(aliot_client *client, uint32_t timeout_ms
  *
  * `token_out` receives the token of the completion, which may come before this call returns. With
  * NULL, a QoS 0 message has no completion; MESSAGES_DROPPED tells if it was lost.
+ *
+ * Messages of one QoS are sent in the order in which they were accepted; those of the two may
+ * overtake each other.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT; ALIOT_RESULT_OUTBOX_FULL; ALIOT_RESULT_CLOSING while
@@ -1965,8 +1987,9 @@ aliot_result aliot_client_set_completion_callback(aliot_client *client,
 /**
  * Sets the callback for messages that match no subscription; NULL removes it.
  *
- * The platform subscribes devices to some of its topics on its own. With a NULL `on_message`,
- * `userdata` and `release` are ignored.
+ * The platform subscribes devices to some of its topics on its own. Without this callback such
+ * messages are acknowledged and discarded. With a NULL `on_message`, `userdata` and `release` are
+ * ignored.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_STATE unless the client is stopped.

@@ -77,6 +77,9 @@ pub unsafe extern "C" fn aliot_client_create_on_runtime(
 /// on another thread, and delivers the remaining completions and releases inside this call, on
 /// either kind of runtime: when it returns, no callback of the client runs or will run.
 ///
+/// It does not wait for the network. From an open connection the library takes its leave in the
+/// background, with a DISCONNECT, in 2 seconds at most; a process that ends sooner leaves without.
+///
 /// Inside a callback, of this client or of another, it does not wait: the completions and releases,
 /// and nothing else, run where the client's callbacks run, after the one that may be running. NULL
 /// and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
@@ -135,8 +138,8 @@ pub extern "C" fn aliot_client_state(client: *const aliot_client) -> aliot_state
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_TIMEOUT, with what the last attempt failed with behind it, as aliot_last_error and
-/// the functions beside it tell; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
+/// ALIOT_RESULT_TIMEOUT: aliot_last_error and the functions beside it then also say why the last
+/// attempt failed, if one did; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
 /// ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
 /// callback.
 #[unsafe(no_mangle)]
@@ -214,6 +217,9 @@ pub extern "C" fn aliot_client_wait_stopped(
 ///
 /// `token_out` receives the token of the completion, which may come before this call returns. With
 /// NULL, a QoS 0 message has no completion; MESSAGES_DROPPED tells if it was lost.
+///
+/// Messages of one QoS are sent in the order in which they were accepted; those of the two may
+/// overtake each other.
 ///
 /// # Errors
 ///

@@ -105,8 +105,9 @@ pub unsafe extern "C" fn aliot_client_set_completion_callback(
 
 /// Sets the callback for messages that match no subscription; NULL removes it.
 ///
-/// The platform subscribes devices to some of its topics on its own. With a NULL `on_message`,
-/// `userdata` and `release` are ignored.
+/// The platform subscribes devices to some of its topics on its own. Without this callback such
+/// messages are acknowledged and discarded. With a NULL `on_message`, `userdata` and `release` are
+/// ignored.
 ///
 /// # Errors
 ///

@@ -14,9 +14,12 @@ use crate::{Endpoint, Error};
 
 pub(super) static ENDPOINTS: Registry<Mutex<Endpoint>> = Registry::new("endpoint");
 
-/// The platform's public service in a region, such as "cn-shanghai", on port 443.
+/// A public instance that was opened before 30 July 2021, by its region, such as "cn-shanghai", on
+/// port 443. Every other instance has an id: see aliot_endpoint_create_for_instance.
 ///
 /// The host name contains the product key of the identity that a config adds.
+///
+/// Source: the platform's list of endpoints.
 ///
 /// # Errors
 ///
@@ -39,7 +42,10 @@ pub unsafe extern "C" fn aliot_endpoint_create_for_region(
     })
 }
 
-/// An instance of the platform, such as "iot-060a0bbc", on port 8883.
+/// An instance of the platform by its id, such as "iot-060a0bbc", on port 8883: every Enterprise
+/// instance, and public ones opened since 30 July 2021.
+///
+/// Source: the platform's list of endpoints.
 ///
 /// # Errors
 ///

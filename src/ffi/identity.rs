@@ -40,8 +40,9 @@ impl IdentityObject {
 
 /// Makes an identity from what the console shows for a device.
 ///
-/// `product_key` and `device_name` are 1 to 64 letters, digits and the few signs the platform
-/// allows; `device_secret` is the device's own secret, never the product's.
+/// `product_key` is 1 to 64 of the letters and digits of ASCII and '_'; `device_name` 1 to 64 of
+/// them and of "-_@.:". `device_secret` is the device's own, never the product's: 1 to 64 bytes
+/// without control characters.
 ///
 /// # Errors
 ///
@@ -75,6 +76,9 @@ pub unsafe extern "C" fn aliot_identity_create(
 
 /// Makes the identity of a device that the platform created, from the client id and the device
 /// token that registration returned.
+///
+/// The names are as for aliot_identity_create. `client_id` is 1 to 1024 bytes without '|' and
+/// control characters, `device_token` 1 to 1024 bytes without control characters.
 ///
 /// # Errors
 ///
@@ -112,9 +116,9 @@ pub unsafe extern "C" fn aliot_identity_create_with_token(
 /// Makes the identity of a device that proves itself by the client certificate of its endpoint, see
 /// aliot_endpoint_set_client_certificate_pem.
 ///
-/// Both names are "" as long as they are not known. The platform then says them after the first
-/// connect: the event IDENTITY_RECEIVED brings the identity to be saved, and the client uses it
-/// from then on.
+/// The names are as for aliot_identity_create, or both "" as long as they are not known. The
+/// platform then says them after the first connect: the event IDENTITY_RECEIVED brings the identity
+/// to be saved, and the client uses it from then on.
 ///
 /// # Errors
 ///
@@ -142,8 +146,12 @@ pub unsafe extern "C" fn aliot_identity_create_with_certificate(
 
 /// Makes an identity from the three fields of CONNECT, which are sent as they are.
 ///
+/// `client_id` is 1 to 65535 bytes, `username` 0 to 65535, both without control characters;
+/// `password` is 0 to 65535 bytes, and "" if `username` is "".
+///
 /// For private platforms and for credentials made elsewhere. Such an identity has neither product
-/// key nor device name: it needs an endpoint with a host, and the topic helpers refuse it.
+/// key nor device name. It goes with every endpoint but that of a region, whose host begins with the
+/// product key, and the topic helpers refuse it.
 ///
 /// # Errors
 ///

@@ -67,7 +67,7 @@ pub unsafe extern "C" fn aliot_identity_register(
 /// Describes the registration of a device that knows its product's secret and not its own.
 ///
 /// Product key and device name are as for aliot_identity_create. `product_secret` is the product's,
-/// shown in the console. `endpoint` is copied.
+/// shown in the console: 1 to 64 bytes without control characters. `endpoint` is copied.
 ///
 /// # Errors
 ///
@@ -129,7 +129,8 @@ pub extern "C" fn aliot_registration_set_sign_method(
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_INVALID_ARGUMENT if it is something else or contains '|', ',' or '='.
+/// ALIOT_RESULT_INVALID_ARGUMENT if it is something else or contains '|', ',', '=' or a control
+/// character.
 ///
 /// # Safety
 ///

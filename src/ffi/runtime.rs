@@ -42,7 +42,8 @@ pub unsafe extern "C" fn aliot_runtime_create(
     })
 }
 
-/// Ends the life of the handle. The threads end with the last client on the runtime.
+/// Ends the life of the handle. The threads end with the last client and the last registration on
+/// the runtime; if there is none any more, this waits until they have, except inside a callback.
 ///
 /// On an ALIOT_DISPATCH_POLL runtime, what clients that were destroyed inside callbacks still have
 /// to complete and release runs before this returns, on this thread. Nothing calls back for a
