@@ -63,13 +63,16 @@ const CONTRACT: &str = r"/*
  * aliot - device client for Alibaba Cloud IoT Platform, over MQTT 3.1.1.
  * Generated from src/ffi. Do not edit: change the Rust source and bless the header.
  *
- * Three objects describe a device, a fourth runs it, a fifth says where:
+ * The objects:
  *
- *   aliot_identity   who the device is       product key, device name, secret or token
- *   aliot_endpoint   where the platform is   region, instance or host; TLS
- *   aliot_config     how the client behaves  keep-alive, reconnecting, limits
- *   aliot_client     the connection          callbacks, topics, messages
- *   aliot_runtime    its threads             optional: clients share one by default
+ *   aliot_identity       who the device is           product key, device name, secret or token
+ *   aliot_endpoint       where the platform is       region, instance or host; TLS
+ *   aliot_config         both, and how to behave     keep-alive, reconnecting, limits
+ *   aliot_client         the connection              callbacks, topics, messages
+ *   aliot_runtime        the threads of clients      optional: they share one by default
+ *   aliot_registration   how to get an identity      for devices that know only their product's
+ *                                                    secret
+ *   aliot_credentials    what CONNECT carries        for firmware with its own MQTT stack
  *
  * OBJECTS    Created through the last parameter of a function, destroyed by the function whose
  *            name ends in _destroy. A handle is a name, not an address: after _destroy, functions
@@ -84,27 +87,50 @@ const CONTRACT: &str = r"/*
  * ERRORS     Functions that can fail return aliot_result and store nothing through their output
  *            parameters unless they return ALIOT_RESULT_OK. aliot_last_error explains the last
  *            failure on this thread, and the functions beside it give its stage, the system's error
- *            number and a hint. Later failures arrive in an event or a completion, which carry the
- *            same. Besides the results that a function names, each may return
+ *            number, the code of a CONNACK and a hint. Later failures arrive in an event or in the
+ *            end of a registration, which carry the same, or in a completion, which carries the
+ *            sentence, the stage and the hint: no operation ends for a reason that has a number or
+ *            a code. Besides the results that a function names, each may return
  *            ALIOT_RESULT_NULL_POINTER, ALIOT_RESULT_BAD_HANDLE, ALIOT_RESULT_INVALID_UTF8 and
  *            ALIOT_RESULT_INTERNAL.
  * THREADS    Every function may be called from every thread. Functions documented as blocking
- *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. The rest do
- *            not wait, except aliot_client_destroy, which is allowed everywhere; a message that
- *            comes alone may be written to the socket by the thread that publishes it. The
- *            library's own threads take no signals, and no write raises SIGPIPE in the program.
- * CALLBACKS  Callbacks of one client come one at a time, in order, never under a lock and never
- *            inside a call of the application, but for aliot_runtime_poll and what
- *            aliot_client_destroy delivers: they may call anything. A slow callback delays
- *            other callbacks of its runtime. It never delays the keep-alive.
+ *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. No other
+ *            function waits for the network; these wait for something else. aliot_identity_save
+ *            waits for the disk. aliot_identity_load, the functions of an endpoint that take files
+ *            or the system's roots, and aliot_client_create read files. aliot_client_destroy and
+ *            aliot_runtime_destroy, which are allowed everywhere, wait for what they say.
+ *            A message that comes alone may be encrypted and written to the socket by the thread
+ *            that publishes it. A thread that calls the library needs up to 128 KiB of stack, and
+ *            what its callbacks take.
+ *            The library's own threads take no signals, and no write raises SIGPIPE in the program.
+ * CALLBACKS  Callbacks of one client come one at a time, in order and never under a lock of the
+ *            library. They may call anything, destroy included. They run on the library's threads,
+ *            outside any call of the application, except inside these calls:
+ *              aliot_runtime_poll        all callbacks of the runtime's clients
+ *              aliot_client_destroy      the client's last completions and releases
+ *              aliot_runtime_destroy     what a poll runtime still owes to destroyed clients
+ *              aliot_registration_run    its on_store
+ *              whatever ends the use     a release
+ *            Do not hold a lock that a callback takes when you make one of these calls.
+ *            Callbacks of the log and of the clock, and the releases of their user data, are the
+ *            exception: they run wherever the library is at work, which may be under its locks, and
+ *            must not call it.
+ *            A slow callback delays other callbacks of its runtime. It never delays the keep-alive.
  * RUNTIMES   A runtime is two threads, one of which tends to the network while the other runs
  *            callbacks or rests; they change places. Or it is a network thread alone, and callbacks
  *            run in aliot_runtime_poll on a thread of the application. Any number of clients share
- *            it.
- * FORK       A child of fork cannot use the objects of its parent: functions return
- *            ALIOT_RESULT_BAD_HANDLE, or ALIOT_RESULT_INVALID_STATE where they take no handle.
+ *            it. Name lookups, and files that are read again before a connect, have threads of
+ *            their own, which end after it: at most 8 at work in the process, called
+ *            aliot-blocking.
+ * FORK       Fork before the first call, or exec in the child. A child of a process that has called
+ *            the library can neither use its parent's objects nor make its own: functions with a
+ *            handle return ALIOT_RESULT_BAD_HANDLE, the others that need a lock
+ *            ALIOT_RESULT_INVALID_STATE, and _destroy does nothing. What only computes, such as
+ *            aliot_sign, aliot_topic_matches and aliot_result_name, works there too.
  * TEXT       UTF-8, NUL-terminated. Payloads and certificates are bytes with a length.
- * UNITS      In the name: _ms, _s, _len (bytes). Ranges include both ends.
+ * UNITS      In the name: _us, _ms, _s, _days, _per_second, _per_minute, _len (bytes). Ranges
+ *            include both ends. UINT32_MAX milliseconds are 49 days, except for aliot_runtime_poll,
+ *            which takes them for ever.
  */
 #ifndef ALIOT_H
 #define ALIOT_H
