@@ -43,12 +43,14 @@ fn left_out_sign_check() {
     assert_left_out(found, "sign-check");
 }
 
+type Setting = fn(&mut Endpoint) -> Result<(), Error>;
+
 #[test]
 fn left_out_client_certificate_disables_the_endpoint() {
     if cfg!(feature = "client-certificate") {
         return;
     }
-    let settings: [fn(&mut Endpoint) -> Result<(), Error>; 2] = [
+    let settings: [Setting; 2] = [
         |endpoint| endpoint.set_client_certificate_pem(b"", b""),
         |endpoint| endpoint.set_client_certificate_files(Path::new("/none"), Path::new("/none")),
     ];

@@ -167,9 +167,11 @@ fn a_poisoned_endpoint_stays_refused_with_its_first_error() {
     assert_eq!(endpoint.check(), Err(first));
 }
 
+type Setting = fn(&mut Endpoint) -> Result<(), Error>;
+
 #[test]
 fn a_tls_setting_that_fails_disables_the_endpoint_whatever_the_error() {
-    let settings: [fn(&mut Endpoint) -> Result<(), Error>; 3] = [
+    let settings: [Setting; 3] = [
         |endpoint| endpoint.set_server_name("a b"),
         |endpoint| endpoint.pin_server_key("12:34"),
         |endpoint| endpoint.set_expiry_warning_days(3651),
