@@ -97,8 +97,8 @@ const CONTRACT: &str = r"/*
  *            take a timeout and return ALIOT_RESULT_WOULD_DEADLOCK inside a callback. No other
  *            function waits for the network; these wait for something else. aliot_identity_save
  *            waits for the disk. aliot_identity_load, the functions of an endpoint that take files
- *            or the system's roots, and aliot_client_create read files. aliot_client_destroy and
- *            aliot_runtime_destroy, which are allowed everywhere, wait for what they say.
+ *            or the system's roots, and both that create a client read files. aliot_client_destroy
+ *            and aliot_runtime_destroy, which are allowed everywhere, wait for what they say.
  *            A message that comes alone may be encrypted and written to the socket by the thread
  *            that publishes it. A thread that calls the library needs up to 128 KiB of stack, and
  *            what its callbacks take.
@@ -106,7 +106,7 @@ const CONTRACT: &str = r"/*
  * CALLBACKS  Callbacks of one client come one at a time, in order and never under a lock of the
  *            library. They may call anything, destroy included. They run on the library's threads,
  *            outside any call of the application, except inside these calls:
- *              aliot_runtime_poll        all callbacks of the runtime's clients
+ *              aliot_runtime_poll        every callback of its clients and registrations
  *              aliot_client_destroy      the client's last completions and releases
  *              aliot_runtime_destroy     what a poll runtime still owes to destroyed clients
  *              aliot_registration_run    its on_store

@@ -3,6 +3,7 @@
 #include "every_call.h"
 #include "platform.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum { LIMIT_MS = 1000 };
@@ -156,6 +157,30 @@ static void every_function_answers_in_every_callback(void)
     aliot_client_destroy(client);
 }
 
+static void *make_calls_once(void *client)
+{
+    for (size_t i = 0; i < CALLS; i++) {
+        (void)calls[i].run(client);
+    }
+    return NULL;
+}
+
+/* What it does is other tests' business: here the thread has no more stack than is promised. */
+static void every_function_gets_along_with_a_small_stack(void)
+{
+    aliot_client *client = platform_client();
+    pthread_t thread;
+    pthread_attr_t attributes;
+    CHECK_OK(aliot_client_start(client));
+    CHECK_OK(aliot_client_wait_connected(client, PATIENCE_MS));
+    CHECK(pthread_attr_init(&attributes) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, 128 * 1024) == 0);
+    CHECK(pthread_create(&thread, &attributes, make_calls_once, client) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(pthread_attr_destroy(&attributes) == 0);
+    aliot_client_destroy(client);
+}
+
 /* The matrix leaves the client running, these do not. */
 static atomic_int stops;
 
@@ -219,6 +244,7 @@ static void a_callback_may_destroy_other_clients(void)
 int main(void)
 {
     RUN(every_function_answers_in_every_callback);
+    RUN(every_function_gets_along_with_a_small_stack);
     RUN(an_event_callback_may_stop_and_start_its_client);
     RUN(a_callback_may_destroy_other_clients);
     return 0;
