@@ -54,7 +54,8 @@ impl Config {
     }
 
     /// Sends at most so many messages of QoS 0 and of QoS 1 a second, 1 to 10,000 each; `None`
-    /// for no limit. What waits counts against the outbox.
+    /// for no limit. What waits counts against the outbox. Messages may be late by turns on their way:
+    /// what exceeds a burst leaves 1.1 s after it, and the rate in the long run is a tenth lower.
     ///
     /// # Errors
     ///

@@ -200,7 +200,7 @@ fn no_more_leaves_in_a_second_than_the_rates_allow() {
         let mut chunk = Chunk::default();
         bench.outbox.fill(&mut chunk, NOW);
         assert_eq!(chunk.len(), 40, "{qos:?}");
-        let next = NOW + Duration::from_secs(1);
+        let next = NOW + Duration::from_millis(1100);
         assert_eq!(bench.outbox.poll_fill(NOW), Some(next), "{qos:?}");
     }
 }
@@ -217,8 +217,8 @@ fn what_a_rate_holds_back_is_charged_until_it_has_left() {
     bench.outbox.shapers = [Shaper::new(Some(2)), Shaper::new(None)];
     let tokens = publish(&mut bench, 2, 20, Qos::AtMostOnce);
     publish(&mut bench, 1, 20, Qos::AtMostOnce);
-    for (second, left) in [(0, 1), (1, 0)] {
-        let now = Duration::from_secs(second);
+    for (ms, left) in [(0, 1), (1100, 0)] {
+        let now = Duration::from_millis(ms);
         bench.outbox.fill(&mut chunk, now);
         bench
             .outbox
@@ -539,4 +539,26 @@ fn a_large_message_that_could_not_be_accepted_is_not_copied_first() {
     bench.outbox.fill(&mut chunk, NOW);
     let refused = ask(&mut bench).unwrap_err();
     assert_eq!(refused, ErrorKind::OutboxFull, "what is under way stays");
+}
+
+#[test]
+fn what_was_cut_behind_a_large_message_is_sent_again_and_nothing_before_it() {
+    let mut bench = connected(10);
+    publish(&mut bench, 1, 100, Qos::AtLeastOnce);
+    let payload = vec![b'x'; 30_000];
+    let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
+    let memory = outbox.memory_for("t", 30_000, Qos::AtLeastOnce).unwrap();
+    let message = Encoded::new(memory, "t", &payload, Qos::AtLeastOnce);
+    outbox
+        .publish_encoded(message, true, None, NOW, fallout)
+        .unwrap();
+    let small = publish(&mut bench, 2, 50, Qos::AtMostOnce);
+    let mut chunk = Chunk::default();
+    bench.outbox.fill(&mut chunk, NOW);
+    let [head, large, direct] = chunk.rest().map(<[u8]>::len);
+    assert!(large > 30_000 && (head, direct) == (100, 100));
+    chunk.advance(head + large + 99);
+    bench.outbox.handle_lost(chunk, &mut bench.fallout);
+    assert_eq!(completed(&mut bench), small[..1]);
+    assert_eq!(bench.outbox.direct.waiting(), (1, 50));
 }
