@@ -124,7 +124,10 @@ typedef enum aliot_result {
     ALIOT_RESULT_BUFFER_TOO_SMALL = 105,
     /** The object is not in a state in which this call is allowed. */
     ALIOT_RESULT_INVALID_STATE = 201,
-    /** The outbox is at its limit of operations or bytes. */
+    /**
+     * The outbox is at its limit of operations or bytes, or the application has not taken twice as
+     * many completions as operations may wait, and 1000 more.
+     */
     ALIOT_RESULT_OUTBOX_FULL = 202,
     /** The time given to a blocking call ran out. */
     ALIOT_RESULT_TIMEOUT = 203,
@@ -266,16 +269,22 @@ typedef enum aliot_outbox_policy {
     ALIOT_OUTBOX_POLICY_REFUSE_NEW = 0,
     /**
      * The oldest messages that have not been sent complete with ALIOT_RESULT_DROPPED. If there is
-     * none, the new message is refused.
+     * none, or too many completions wait to be taken, the new message is refused.
      */
     ALIOT_OUTBOX_POLICY_DROP_OLDEST = 1,
 } aliot_outbox_policy;
 
-/** What a client does when another connection with its identity replaces it. */
+/**
+ * What a client does when another connection with its identity replaces it, or seems to: see
+ * ALIOT_EVENT_KIND_TAKEN_OVER.
+ */
 typedef enum aliot_take_over_policy {
     /** Waits the longest delay before it tries again. The default. */
     ALIOT_TAKE_OVER_POLICY_WAIT = 0,
-    /** Stops. What is queued stays queued for the next start. */
+    /**
+     * Stops, if the platform has said so; what only seems so is waited for. What is queued stays
+     * queued for the next start.
+     */
     ALIOT_TAKE_OVER_POLICY_STOP = 1,
     /** Tries again as after any loss. Two clients that do this evict each other for ever. */
     ALIOT_TAKE_OVER_POLICY_FIGHT = 2,
@@ -452,7 +461,11 @@ typedef enum aliot_event_kind {
     ALIOT_EVENT_KIND_DISCONNECTED = 4,
     /** The client has stopped. */
     ALIOT_EVENT_KIND_STOPPED = 5,
-    /** Another connection with the same identity replaced this one. Comes before DISCONNECTED. */
+    /**
+     * Another connection with the same identity replaced this one, as the platform has announced
+     * (aliot_config_set_kick_notice), or so it seems: text says which. It seems so from the third
+     * connection in a row that the peer closes within 60 s. Comes before DISCONNECTED.
+     */
     ALIOT_EVENT_KIND_TAKEN_OVER = 6,
     /**
      * QoS 0 messages were lost: received ones because callbacks were too slow, or unsent ones
@@ -1622,7 +1635,9 @@ aliot_result aliot_config_use_platform_rates(aliot_config *config);
 
 /**
  * Sends at most so many messages of QoS 0 and of QoS 1 a second: 1..10000 each, or 0 for any
- * number, which is the default. What waits counts against the outbox.
+ * number, which is the default. What waits counts against the outbox. Because messages are late by
+ * turns on their way, what follows a burst of so many leaves 1.1 s after it: in the long run the
+ * rate is a tenth lower.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
@@ -1845,10 +1860,11 @@ aliot_state aliot_client_state(const aliot_client *client);
  * Blocks until the client is connected, for at most `timeout_ms`.
  *
  * Errors:
- * ALIOT_RESULT_TIMEOUT: aliot_last_error and the functions beside it then also say why the last
- * attempt failed, if one did; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
- * ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
- * callback.
+ * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping, by the
+ * application or, with the policies for that, by itself. With both, aliot_last_error and the
+ * functions beside it also say why the last attempt failed or the last connection ended, if that is
+ * the cause. ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK
+ * inside a callback.
  */
 aliot_result aliot_client_wait_connected(aliot_client *client, uint32_t timeout_ms);
 
@@ -1865,10 +1881,12 @@ aliot_result aliot_client_wait_connected(aliot_client *client, uint32_t timeout_
 aliot_result aliot_client_wait_flushed(aliot_client *client, uint32_t timeout_ms);
 
 /**
- * Blocks until at least half of the outbox is free, for at most `timeout_ms`.
+ * Blocks until at least half of the outbox is free, and half of the room for completions that the
+ * application has not taken, for at most `timeout_ms`.
  *
  * For a program that publishes as fast as the network takes it: after ALIOT_RESULT_OUTBOX_FULL,
- * wait and publish again.
+ * wait and publish again. With a runtime that is polled, call aliot_runtime_poll before that:
+ * nothing else takes completions.
  *
  * Errors:
  * ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_CANCELLED if the client is destroyed meanwhile;
@@ -1893,6 +1911,9 @@ aliot_result aliot_client_wait_stopped(aliot_client *client, uint32_t timeout_ms
  *
  * `token_out` receives the token of the completion, which may come before this call returns. With
  * NULL, a QoS 0 message has no completion; MESSAGES_DROPPED tells if it was lost.
+ *
+ * A QoS 0 message is done when the system has taken it, or TLS, which holds up to 32 KiB that the
+ * system has not taken. Whether it arrives is not known to anybody: QoS 1 is for that.
  *
  * Messages of one QoS are sent in the order in which they were accepted; those of the two may
  * overtake each other.

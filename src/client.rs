@@ -26,7 +26,8 @@ pub enum Counter {
     MessagesReceived = 3,
     /// Of those, the ones that matched no subscription.
     MessagesUnrouted = 4,
-    /// Messages of QoS 0 that were dropped: callbacks too slow, or the client ended.
+    /// Messages of QoS 0 that were dropped: callbacks too slow, newer ones that took their place
+    /// ([`OutboxPolicy::DropOldest`](crate::OutboxPolicy::DropOldest)), or the client ended.
     MessagesDropped = 5,
     /// Operations accepted and not completed, now.
     OutboxOperations = 6,

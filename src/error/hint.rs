@@ -80,8 +80,8 @@ fn of_kind(kind: ErrorKind) -> Option<&'static str> {
              aliot_config_set_inbox_limit"
         }
         ErrorKind::OutboxFull => {
-            "the network is away, or slower than what is published: see \
-             aliot_config_set_outbox_limit and aliot_config_set_outbox_policy"
+            "the network is away, or it or the callbacks are slower than what is published: see \
+             aliot_client_wait_room, aliot_config_set_outbox_limit and aliot_config_set_outbox_policy"
         }
         ErrorKind::RegistrationRefused => {
             "dynamic registration must be enabled for the product, and a device that has been \

@@ -138,10 +138,11 @@ pub extern "C" fn aliot_client_state(client: *const aliot_client) -> aliot_state
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_TIMEOUT: aliot_last_error and the functions beside it then also say why the last
-/// attempt failed, if one did; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping;
-/// ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK inside a
-/// callback.
+/// ALIOT_RESULT_TIMEOUT; ALIOT_RESULT_INVALID_STATE if the client is stopped or stopping, by the
+/// application or, with the policies for that, by itself. With both, aliot_last_error and the
+/// functions beside it also say why the last attempt failed or the last connection ended, if that is
+/// the cause. ALIOT_RESULT_CANCELLED if it is destroyed meanwhile; ALIOT_RESULT_WOULD_DEADLOCK
+/// inside a callback.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_client_wait_connected(
     client: *mut aliot_client,
@@ -173,10 +174,12 @@ pub extern "C" fn aliot_client_wait_flushed(
     })
 }
 
-/// Blocks until at least half of the outbox is free, for at most `timeout_ms`.
+/// Blocks until at least half of the outbox is free, and half of the room for completions that the
+/// application has not taken, for at most `timeout_ms`.
 ///
 /// For a program that publishes as fast as the network takes it: after ALIOT_RESULT_OUTBOX_FULL,
-/// wait and publish again.
+/// wait and publish again. With a runtime that is polled, call aliot_runtime_poll before that:
+/// nothing else takes completions.
 ///
 /// # Errors
 ///
@@ -217,6 +220,9 @@ pub extern "C" fn aliot_client_wait_stopped(
 ///
 /// `token_out` receives the token of the completion, which may come before this call returns. With
 /// NULL, a QoS 0 message has no completion; MESSAGES_DROPPED tells if it was lost.
+///
+/// A QoS 0 message is done when the system has taken it, or TLS, which holds up to 32 KiB that the
+/// system has not taken. Whether it arrives is not known to anybody: QoS 1 is for that.
 ///
 /// Messages of one QoS are sent in the order in which they were accepted; those of the two may
 /// overtake each other.

@@ -26,7 +26,8 @@ pub enum aliot_result {
     BufferTooSmall = 105,
     /// The object is not in a state in which this call is allowed.
     InvalidState = 201,
-    /// The outbox is at its limit of operations or bytes.
+    /// The outbox is at its limit of operations or bytes, or the application has not taken twice as
+    /// many completions as operations may wait, and 1000 more.
     OutboxFull = 202,
     /// The time given to a blocking call ran out.
     Timeout = 203,

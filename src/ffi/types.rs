@@ -152,17 +152,19 @@ pub enum aliot_outbox_policy {
     /// The new message is refused with ALIOT_RESULT_OUTBOX_FULL. The default.
     RefuseNew = 0,
     /// The oldest messages that have not been sent complete with ALIOT_RESULT_DROPPED. If there is
-    /// none, the new message is refused.
+    /// none, or too many completions wait to be taken, the new message is refused.
     DropOldest = 1,
 }
 
-/// What a client does when another connection with its identity replaces it.
+/// What a client does when another connection with its identity replaces it, or seems to: see
+/// ALIOT_EVENT_KIND_TAKEN_OVER.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum aliot_take_over_policy {
     /// Waits the longest delay before it tries again. The default.
     Wait = 0,
-    /// Stops. What is queued stays queued for the next start.
+    /// Stops, if the platform has said so; what only seems so is waited for. What is queued stays
+    /// queued for the next start.
     Stop = 1,
     /// Tries again as after any loss. Two clients that do this evict each other for ever.
     Fight = 2,

@@ -219,6 +219,21 @@ fn waiting_for_a_stopped_client_says_so() {
 }
 
 #[test]
+fn waiting_for_a_client_that_stopped_by_itself_says_why_it_did() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config
+        .set_reconnect(Duration::ZERO, Duration::ZERO)
+        .unwrap();
+    drop(broker);
+    let device = Device::start(&config);
+    device.client.wait_stopped(PATIENCE).unwrap();
+    let error = device.client.wait_connected(PATIENCE).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidState);
+    assert!(error.to_string().contains("Connection refused"), "{error}");
+}
+
+#[test]
 fn blocking_inside_a_callback_is_refused() {
     let broker = Broker::listen();
     let device = std::sync::Arc::new(Device::start(&config(broker.address())));

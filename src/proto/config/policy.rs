@@ -21,7 +21,8 @@ pub enum TakeOverPolicy {
     /// Waits the longest delay before it tries again.
     #[default]
     Wait = 0,
-    /// Stops. What is queued stays queued for the next start.
+    /// Stops, if the platform has said so; what only seems so is waited for. What is queued stays
+    /// queued for the next start.
     Stop = 1,
     /// Tries again as after any loss. Two clients that do this evict each other for ever.
     Fight = 2,
