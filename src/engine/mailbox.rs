@@ -323,3 +323,35 @@ fn drop_handlers(handlers: Vec<Handlers>) {
         run_callback(|| drop(handlers));
     }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+    use crate::proto::codec::{self, Packet};
+    use crate::proto::qos::Qos;
+    use crate::proto::routes;
+
+    /// What is kept of a message of so many bytes.
+    fn kept(len: usize) -> usize {
+        let mut frame = BytesMut::new();
+        codec::encode_publish(&mut frame, "t", &vec![0; len - 7], Qos::AtMostOnce);
+        assert_eq!(frame.len(), len);
+        let Ok(Packet::Publish(publish)) = codec::decode(frame.freeze(), 4) else {
+            panic!("not a message");
+        };
+        let mailbox = Mailbox::default();
+        mailbox.push(&mut Outputs::from([Output::Message {
+            handlers: routes::Handlers::None,
+            publish,
+            connection: 1,
+        }]));
+        let (delivered, _) = mailbox.deliver(&|_| {});
+        delivered.memory.iter().map(BytesMut::capacity).sum()
+    }
+
+    #[test]
+    fn memory_that_a_message_may_share_is_not_kept() {
+        assert_eq!(kept(2 * LARGE - 1), 0);
+        assert!(kept(2 * LARGE) >= 2 * LARGE);
+    }
+}
