@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "each test program uses its part")]
 mod support;
 
+mod against_libmosquitto;
 mod row;
 mod run;
 
@@ -20,29 +21,40 @@ use run::run;
 /// Rows under way at a time: most of each is waiting for the loopback interface.
 const THREADS: usize = 8;
 
-#[test]
-fn every_sequence_ends_as_its_row_says() {
-    let rows = rows();
+/// What `look` says of each row, in their order, with some of them under way at a time.
+fn each<T: Send>(rows: &[Row], look: impl Fn(&Row) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let failures = Mutex::new(Vec::new());
+    let said = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(row))) {
-                        let text = panic
-                            .downcast_ref::<String>()
-                            .map(String::as_str)
-                            .or_else(|| panic.downcast_ref::<&str>().copied())
-                            .unwrap_or("a panic without a text");
-                        let failure = format!("{}: {text}", row.name);
-                        failures.lock().unwrap().push(failure);
-                    }
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(row) = rows.get(n) else { break };
+                    let of_row = look(row);
+                    said.lock().unwrap().push((n, of_row));
                 }
             });
         }
     });
-    let failures = failures.into_inner().unwrap();
+    let mut said = said.into_inner().unwrap();
+    said.sort_by_key(|(n, _)| *n);
+    said.into_iter().map(|(_, of_row)| of_row).collect()
+}
+
+#[test]
+fn every_sequence_ends_as_its_row_says() {
+    let rows = rows();
+    let failures = each(&rows, |row| {
+        let panic = catch_unwind(AssertUnwindSafe(|| run(row))).err()?;
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a text");
+        Some(format!("{}: {text}", row.name))
+    });
+    let failures: Vec<String> = failures.into_iter().flatten().collect();
     let passed = rows.len() - failures.len();
     // Written past the test harness, which would keep it to itself.
     let summary = format!("sequences: {passed} of {}\n", rows.len());
