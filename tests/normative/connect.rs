@@ -9,6 +9,7 @@ use crate::{connected, connected_with_session, is_silent, refused};
 
 /// A CONNECT, taken apart by hand.
 struct Connect {
+    protocol: [u8; 7],
     flags: u8,
     fields: Vec<Vec<u8>>,
 }
@@ -17,7 +18,6 @@ impl Connect {
     fn parse(packet: &Packet) -> Self {
         assert_eq!(packet.first, 0x10);
         let (head, mut rest) = packet.body.split_at(10);
-        assert_eq!(&head[..7], b"\x00\x04MQTT\x04");
         let mut fields = Vec::new();
         while !rest.is_empty() {
             let len = usize::from(u16::from_be_bytes([rest[0], rest[1]]));
@@ -25,6 +25,7 @@ impl Connect {
             rest = &rest[2 + len..];
         }
         Self {
+            protocol: head[..7].try_into().unwrap(),
             flags: head[7],
             fields,
         }
@@ -96,6 +97,14 @@ fn mqtt_3_1_0_2_there_is_one_connect_on_each_connection() {
     drop(device);
     while let Some(packet) = connection.next() {
         assert_ne!(packet.kind(), CONNECT, "a second CONNECT");
+    }
+}
+
+/// The server may refuse another name, and must refuse another level.
+#[test]
+fn mqtt_3_1_2_1_and_2_every_connect_names_the_protocol_mqtt_and_its_level_four() {
+    for connect in every_connect() {
+        assert_eq!(connect.protocol, *b"\x00\x04MQTT\x04");
     }
 }
 
@@ -242,6 +251,48 @@ fn mqtt_3_1_3_4_the_client_id_is_utf_8() {
     let connect = Connect::parse(&broker.accept_tcp().expect(CONNECT));
     assert_eq!(connect.fields[0], "é中😀".as_bytes());
     refused(Identity::verbatim("a\0b", "user", "password"), "client_id");
+}
+
+/// Two devices at one broker: what each still owes comes back under its own client id.
+#[test]
+fn mqtt_3_1_3_2_each_client_id_has_a_session_of_its_own() {
+    let broker = Broker::listen();
+    let names = ["one", "two"];
+    let devices = names.map(|name| {
+        let identity = Identity::verbatim(name, "user", "password").unwrap();
+        let mut config = config_of(&identity, &broker);
+        config.set_clean_session(false);
+        let device = Device::start(&config);
+        let mut connection = broker.accept(false);
+        let tokens = [
+            device.subscribe(name, Qos::AtLeastOnce),
+            device.publish(name, name.as_bytes()),
+        ];
+        let id = connection.expect(SUBSCRIBE).id();
+        connection.suback(id, &[1]);
+        connection.expect(PUBLISH);
+        (device, connection, tokens)
+    });
+    let devices = devices.map(|(device, connection, tokens)| {
+        connection.hang_up();
+        (device, tokens)
+    });
+    for _ in names {
+        let mut connection = broker.accept_tcp();
+        let connect = Connect::parse(&connection.expect(CONNECT));
+        let name = String::from_utf8(connect.fields[0].clone()).unwrap();
+        let n = names.iter().position(|known| *known == name).unwrap();
+        connection.send(&[0x20, 2, 1, 0]);
+        let again = connection.expect_publish();
+        assert_eq!((&again.topic, &again.payload[..]), (&name, name.as_bytes()));
+        connection.puback(again.id);
+        connection.send(&publish(&name, b"down", 0, 0));
+        let (device, tokens) = &devices[n];
+        assert_eq!(device.messages(1)[0].0, name, "the route of this device");
+        for token in tokens {
+            device.completion(*token).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod ending;
 mod publish;
 mod readme;
 mod subscribe;
+mod websocket;
 
 use std::time::Duration;
 

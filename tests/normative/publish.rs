@@ -6,7 +6,9 @@ use aliot::Qos;
 
 use crate::support::PATIENCE;
 use crate::support::broker::{PUBACK, PUBLISH, publish};
-use crate::{connected, connected_with_session, ends_for, is_silent, lives, refused};
+use crate::{
+    connected, connected_with, connected_with_session, ends_for, is_silent, lives, refused,
+};
 
 #[test]
 fn mqtt_3_3_1_1_dup_is_set_when_a_message_is_sent_again_and_only_then() {
@@ -130,6 +132,26 @@ fn mqtt_4_1_0_1_session_state_outlives_every_connection_of_the_session() {
     }
 }
 
+/// What else happens on the connection takes nothing from its session.
+#[test]
+fn mqtt_4_1_0_2_a_session_lasts_as_long_as_its_connection() {
+    let (_broker, device, mut connection) =
+        connected_with(|config| config.set_window(1000).unwrap());
+    let token = device.subscribe("down", Qos::AtMostOnce);
+    let id = connection.expect(crate::support::broker::SUBSCRIBE).id();
+    connection.suback(id, &[0]);
+    device.completion(token).unwrap();
+    let owed = device.publish("a", b"owed");
+    let first = connection.expect_publish();
+    for _ in 0..200 {
+        assert!(lives(&device, &mut connection).is_empty());
+    }
+    connection.send(&publish("down", b"x", 0, 0));
+    assert_eq!(device.messages(1)[0].0, "down", "the route is still there");
+    connection.puback(first.id);
+    assert_eq!(device.completion(owed), Ok(None));
+}
+
 #[test]
 fn mqtt_4_3_1_1_a_qos_0_message_is_sent_once_and_forgotten() {
     let (broker, device, mut connection) = connected_with_session();
@@ -156,7 +178,7 @@ fn mqtt_4_3_2_1_a_qos_1_message_is_owed_until_its_puback() {
     let token = device.publish("a", b"x");
     let packet = connection.expect(PUBLISH);
     assert_eq!(packet.first, 0x32, "QoS 1, without DUP");
-    // Never twice on one connection, however long the answer takes.
+    // Not at once; that it never comes twice on one connection is shown in virtual time.
     assert!(is_silent(&mut connection));
     assert_eq!(device.client.counter(aliot::Counter::OutboxOperations), 1);
     connection.hang_up();

@@ -2,8 +2,8 @@
 
 use aliot::{Error, ErrorKind, Qos, Token};
 
-use crate::support::broker::{SUBSCRIBE, UNSUBSCRIBE};
-use crate::support::device::Device;
+use crate::support::broker::{Broker, SUBSCRIBE, UNSUBSCRIBE};
+use crate::support::device::{Device, config};
 use crate::{connected, ends_for, lives, refused};
 
 fn subscribe(device: &Device, filter: &str) -> Result<Token, Error> {
@@ -54,6 +54,24 @@ fn mqtt_3_8_3_3_subscribe_has_at_least_one_filter_with_its_quality() {
     let (broker, device, connection) = connected();
     connection.hang_up();
     assert!(lives(&device, &mut broker.accept(false)).is_empty());
+}
+
+/// Also when several leave together, and when they are asked for again.
+#[test]
+fn mqtt_3_8_3_4_the_byte_of_a_filter_is_its_quality_and_nothing_else() {
+    let broker = Broker::listen();
+    let device = Device::new(&config(broker.address()));
+    device.subscribe("a", Qos::AtMostOnce);
+    device.subscribe("b", Qos::AtLeastOnce);
+    device.client.start().unwrap();
+    for _ in 0..2 {
+        let mut connection = broker.accept(false);
+        let packet = connection.expect(SUBSCRIBE);
+        assert_eq!(packet.body[2..], *b"\x00\x01a\x00\x00\x01b\x01");
+        connection.suback(packet.id(), &[0, 1]);
+        assert!(lives(&device, &mut connection).is_empty());
+        connection.hang_up();
+    }
 }
 
 #[test]

@@ -316,6 +316,32 @@ fn mqtt_3_12_4_1_an_answer_in_time_keeps_the_connection() {
     }
 }
 
+/// However long the answer may take: an hour is the longest that can be set.
+#[test]
+fn mqtt_4_3_2_1_a_message_leaves_once_on_a_connection_until_its_deadline_ends_that() {
+    for timeout in [SECOND, 30 * SECOND, 3600 * SECOND] {
+        let mut bench = Bench::connected(|config| config.set_ack_timeout(timeout).unwrap());
+        bench
+            .device
+            .publish("a", b"x", Qos::AtLeastOnce, true, None)
+            .unwrap();
+        bench.transmit();
+        // Short enough for every ping to be answered in time.
+        let step = (timeout / 100).min(5 * SECOND);
+        while bench.device.action.is_none() {
+            bench.elapse(step);
+            if bench.left.last().unwrap().kind() == PINGREQ {
+                bench.receive(&[0xD0, 0]);
+            }
+            assert!(bench.now <= timeout + step, "after {:?}", bench.now);
+        }
+        assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
+        assert!(bench.now >= timeout, "after {:?}", bench.now);
+        assert_eq!(ids(&bench, 0), [1], "the one copy");
+        assert_eq!(bench.device.outbox_level().0, 1, "and it is still owed");
+    }
+}
+
 /// Packet ids of the PUBLISHes that left since `from`.
 fn ids(bench: &Bench, from: usize) -> Vec<u16> {
     let new = bench.left[from..]
