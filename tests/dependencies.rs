@@ -26,18 +26,11 @@ fn text<'a>(package: &'a Value, member: &str) -> &'a str {
     package[member].as_str().unwrap_or_default()
 }
 
-/// Names and versions of everything that a program which links the library gets.
-fn tree() -> Vec<(String, String)> {
+/// Names and versions of everything that a program which links the library gets, as cargo calls its
+/// edges.
+fn tree(edges: &str) -> Vec<(String, String)> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "-p",
-            "aliot",
-            "-e",
-            "normal,build",
-        ])
+        .args(["tree", "--locked", "--offline", "-p", "aliot", "-e", edges])
         .args(["--prefix", "none", "--format", "{p}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -58,7 +51,7 @@ fn tree() -> Vec<(String, String)> {
 
 #[test]
 fn there_is_one_tls_stack_and_one_crypto_provider() {
-    let tree = tree();
+    let tree = tree("normal,build");
     let has = |wanted: &str| tree.iter().any(|(name, _)| name == wanted);
     assert!(has("rustls") && has("ring"), "{tree:?}");
     // Not even for a test, a build or another system.
@@ -82,7 +75,7 @@ fn there_is_one_tls_stack_and_one_crypto_provider() {
 
 /// `name` is in the tree, and no older than `least`.
 fn check_version(name: &str, least: [u32; 3]) {
-    let tree = tree();
+    let tree = tree("normal,build");
     let versions: Vec<_> = tree.iter().filter(|(found, _)| found == name).collect();
     assert!(!versions.is_empty(), "{name} is not in the tree");
     for (_, version) in versions {
@@ -109,12 +102,35 @@ fn the_crates_that_meet_the_network_are_without_known_holes() {
     check_version("tungstenite", [0, 20, 1]); // RUSTSEC-2023-0065
 }
 
+/// Room for two or three that an update brings along, and not for a framework.
 #[test]
 fn the_library_stays_small_in_what_it_drags_in() {
-    let mut names: Vec<_> = tree().into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<_> = tree("normal,build")
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     names.sort();
     names.dedup();
-    assert!(names.len() <= 110, "{} crates: {names:?}", names.len());
+    assert!(names.len() <= 91, "{} crates: {names:?}", names.len());
+}
+
+/// What SECURITY.md says of the crates that are linked into the library on x86-64 Linux.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn the_crates_in_the_library_are_as_many_as_security_md_says() {
+    let mut crates = tree("normal,no-proc-macro");
+    crates.sort();
+    crates.dedup();
+    crates.retain(|(name, _)| name != "aliot");
+    let security = include_str!("../SECURITY.md");
+    let says = format!(
+        "there are {} crates in the library beside itself",
+        crates.len()
+    );
+    assert!(
+        security.contains(&says),
+        "SECURITY.md does not say: {says}: {crates:?}"
+    );
 }
 
 #[test]

@@ -7,6 +7,9 @@
 )]
 mod support;
 
+#[path = "memory/proxy.rs"]
+mod proxy;
+
 use std::sync::{Arc, Mutex};
 
 use aliot::{Config, Endpoint, EventKind, HexCase, Identity, Level, Qos, Record, SignMethod};
@@ -16,12 +19,13 @@ use aliot_sim::{Options, Qos as SimQos, Sim};
 use support::PATIENCE;
 use support::device::{Device, private};
 
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
     "canary-device-secret",
     "canary-device-token",
     "canary-password",
     "canary-wrong-secret",
     "canary-registered-secret",
+    "canary-proxy-password",
 ];
 
 fn simulator() -> Sim {
@@ -59,6 +63,14 @@ fn no_secret_reaches_the_log_an_error_or_an_event() {
     let sim = simulator();
     let mut passwords: Vec<String> = SECRETS.map(str::to_owned).to_vec();
     let mut said = String::new();
+    let proxy = proxy::start("user", SECRETS[5]);
+    passwords.push(proxy::basic("user", SECRETS[5]));
+    let key = certificate(&sim, &mut said);
+    passwords.extend(
+        key.lines()
+            .filter(|line| !line.starts_with("--"))
+            .map(str::to_owned),
+    );
     for plaintext in [false, true] {
         let address = if plaintext {
             sim.tcp_addr()
@@ -70,6 +82,24 @@ fn no_secret_reaches_the_log_an_error_or_an_event() {
             endpoint.set_dangerous_plaintext();
         } else {
             endpoint.set_ca_pem(sim.ca_pem().as_bytes()).unwrap();
+        }
+        let login = |password| Some(("user", password));
+        let (mut http, mut socks, mut refused) =
+            (endpoint.clone(), endpoint.clone(), endpoint.clone());
+        http.set_http_proxy("127.0.0.1", proxy, login(SECRETS[5]))
+            .unwrap();
+        socks
+            .set_socks5_proxy("127.0.0.1", proxy, login(SECRETS[5]))
+            .unwrap();
+        refused
+            .set_http_proxy("127.0.0.1", proxy, login(SECRETS[3]))
+            .unwrap();
+        for (endpoint, is_right) in [(http, true), (socks, true), (refused, false)] {
+            let identity = Identity::with_secret("a1pk", "lamp", SECRETS[0]).unwrap();
+            let mut config = Config::new(&identity, &endpoint).unwrap();
+            private(&mut config);
+            said += &exercise(&sim, &config, is_right);
+            said += &format!("{endpoint:?} {config:?}");
         }
         let identities = [
             (Identity::with_secret("a1pk", "lamp", SECRETS[0]), true),
@@ -111,10 +141,30 @@ fn no_secret_reaches_the_log_an_error_or_an_event() {
         "packet received CONNACK 4",
         "not shown: the platform sends secrets here",
         "session lamp&a1pk is connected",
+        "session sealed&a1pk is connected",
         "could not connect",
     ] {
         assert!(log.contains(expected), "the log lacks {expected:?}");
     }
+}
+
+/// A device that is known by its certificate. Returns its private key.
+fn certificate(sim: &Sim, said: &mut String) -> String {
+    let issued = sim.issue_certificate("a1pk", "sealed").unwrap();
+    let mut endpoint = Endpoint::host("localhost", sim.tls_addr().unwrap().port()).unwrap();
+    endpoint.set_ca_pem(sim.ca_pem().as_bytes()).unwrap();
+    let pems = (issued.certificate_pem.as_bytes(), issued.key_pem.as_bytes());
+    endpoint.set_client_certificate_pem(pems.0, pems.1).unwrap();
+    let identity = Identity::with_certificate("a1pk", "sealed").unwrap();
+    let mut config = Config::new(&identity, &endpoint).unwrap();
+    private(&mut config);
+    let device = Device::start(&config);
+    // Not `wait_connected` alone: whatever is not told before the device ends is not told at all.
+    device.event(EventKind::Connected, 1);
+    device.client.stop(PATIENCE).unwrap();
+    device.client.wait_stopped(PATIENCE).unwrap();
+    *said += &format!("{identity:?} {endpoint:?} {config:?} {:?}", device.said());
+    issued.key_pem
 }
 
 /// A session with messages both ways, or a refused one. Returns everything the application heard.

@@ -2,7 +2,7 @@
  * A device whose memory is looked through by the test that runs it. Its secrets come through a pipe,
  * and its own copies are overwritten at once: what is found later is the library's.
  *
- *   device secret | verbatim | file | register | certificate | certificate-file
+ *   device secret | token | verbatim | file | register | certificate | certificate-file
  */
 
 #define _DEFAULT_SOURCE
@@ -85,6 +85,20 @@ ssize_t sendmsg(int socket, const struct msghdr *message, int flags)
     return syscall(SYS_sendmsg, socket, message, flags);
 }
 
+/* Whose login comes first through the pipe. */
+static void set_proxy(aliot_endpoint *endpoint)
+{
+    if (is_set("HTTP_PROXY_PORT")) {
+        uint16_t port = (uint16_t)atoi(environment("HTTP_PROXY_PORT"));
+        CHECK_OK(aliot_endpoint_set_http_proxy(endpoint, "127.0.0.1", port, "user", take()));
+        forget();
+    } else if (is_set("SOCKS5_PROXY_PORT")) {
+        uint16_t port = (uint16_t)atoi(environment("SOCKS5_PROXY_PORT"));
+        CHECK_OK(aliot_endpoint_set_socks5_proxy(endpoint, "127.0.0.1", port, "user", take()));
+        forget();
+    }
+}
+
 static aliot_endpoint *endpoint(void)
 {
     aliot_endpoint *endpoint = NULL;
@@ -98,6 +112,7 @@ static aliot_endpoint *endpoint(void)
     if (is_set("WEBSOCKET")) {
         CHECK_OK(aliot_endpoint_set_websocket(endpoint, "/mqtt"));
     }
+    set_proxy(endpoint);
     return endpoint;
 }
 
@@ -114,6 +129,9 @@ static aliot_identity *identity(const char *kind, aliot_endpoint *endpoint)
     aliot_identity *identity = NULL;
     if (strcmp(kind, "secret") == 0) {
         CHECK_OK(aliot_identity_create("a1pk", "lamp", take(), &identity));
+    } else if (strcmp(kind, "token") == 0) {
+        CHECK_OK(
+            aliot_identity_create_with_token("a1pk", "born", "pushed-id", take(), &identity));
     } else if (strcmp(kind, "verbatim") == 0) {
         CHECK_OK(aliot_identity_create_verbatim("any id", "any user", take(), &identity));
     } else if (strcmp(kind, "file") == 0) {

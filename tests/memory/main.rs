@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "of which these tests need a part")]
 mod toolbox;
 
+mod proxy;
 mod scan;
 
 use std::env;
@@ -21,6 +22,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use aliot::{Config, Endpoint, Identity};
+use aliot_sim::registry::DeviceToken;
 use aliot_sim::{Options, Sim};
 
 use scan::{Needle, Scan};
@@ -29,11 +31,16 @@ use toolbox::say;
 const PATIENCE: Duration = Duration::from_secs(20);
 const DEVICE_SECRET: &str = "kV3qXw9ZbT7yRmN2LpF8sHdG4cJ6uEaQ";
 const PRODUCT_SECRET: &str = "zW8nPfY5vKxD3tGqB7rM";
+const DEVICE_TOKEN: &str = "Qz5wTn8RkB3yXc6MfV9jLp2H";
+const PROXY_PASSWORD: &str = "Jd7sFg4Kh9QwEr2TyU6iOp5A";
 const PASSWORD: &str = "Yt6hWq2Vz9LmX4sKcR8bNf3D";
 const CANARY: &str = "this-is-left-behind-by-the-program-itself";
 
-/// What may be left, and how often at most.
+/// What may be found, and how often at most.
 type Known = [(&'static str, usize)];
+
+/// While the client lives: its identity, what the accessors of that lend, config and client.
+const SECRET: [(&str, usize); 1] = [("the device secret", 4)];
 
 /// The answer to a registration as rustls decrypted it, in memory that it has freed: where the record
 /// was, and where it waited to be read.
@@ -41,6 +48,10 @@ const ANSWER: [(&str, usize); 1] = [("the device secret", 2)];
 /// ring's key, in the TLS settings that the process keeps for the next client of the same
 /// certificate; those of a file are not kept longer than those of memory.
 const RING: [(&str, usize); 1] = [("the key in ring's form", 1)];
+
+const REGISTERED: [(&str, usize); 1] = [("the device secret", SECRET[0].1 + ANSWER[0].1)];
+/// One copy of the text, whose lines are looked for one by one, and ring's.
+const KEY: [(&str, usize); 2] = [("the key's PEM", 3), RING[0]];
 
 /// The program at work, and what its memory is searched for.
 struct Device {
@@ -102,14 +113,15 @@ impl Device {
         scan
     }
 
-    /// Looks in every phase. What is made for CONNECT may not be there any more when the device is
-    /// connected, nothing may be left when everything is destroyed but what is `known`, and what is
-    /// planted then must be found.
-    fn see(mut self, name: &str, known: &Known) {
-        let connected = self.look("connected");
-        for made in ["the password", "the signature"] {
-            assert_eq!(connected.count(made), 0, "{name}: {made} is kept");
-        }
+    /// Looks in every phase. Nothing but what is `kept` may be there when the device is connected, and
+    /// so nothing that was made for CONNECT alone; nothing may be left when everything is destroyed
+    /// but what is `known`, and what is planted then must be found.
+    fn see(mut self, name: &str, kept: &Known, known: &Known) {
+        let connected = self.look_until_gone("connected", kept);
+        assert!(
+            connected.is_within(kept),
+            "{name}: while connected: {connected:#?}"
+        );
         self.see_the_end(name, &connected, known);
     }
 
@@ -278,7 +290,41 @@ fn a_device_secret_is_gone_with_its_client() {
         let mut device = platform.device("secret", tls, &[], &[DEVICE_SECRET]);
         device.look_for(secret("the device secret", DEVICE_SECRET));
         device.look_for(password("lamp", DEVICE_SECRET, tls));
-        device.see(name, &[]);
+        device.see(name, &SECRET, &[]);
+    }
+}
+
+#[test]
+fn a_device_token_is_gone_with_its_client() {
+    let platform = Platform::new("token");
+    platform.sim.edit_registry(|registry| {
+        registry.device_entry("a1pk", "born").token = Some(DeviceToken {
+            client_id: "pushed-id".to_owned(),
+            token: DEVICE_TOKEN.into(),
+        });
+    });
+    let topic = [("TOPIC", "/a1pk/born/user/update")];
+    let mut device = platform.device("token", true, &topic, &[DEVICE_TOKEN]);
+    device.look_for([Needle::text("the device token", DEVICE_TOKEN)]);
+    device.see("token", &[("the device token", 4)], &[]);
+}
+
+#[test]
+fn the_login_at_a_proxy_is_gone_with_its_client() {
+    for (name, variable) in [
+        ("HTTP proxy", "HTTP_PROXY_PORT"),
+        ("SOCKS5 proxy", "SOCKS5_PROXY_PORT"),
+    ] {
+        let platform = Platform::new(variable);
+        let port = proxy::start("user", PROXY_PASSWORD).to_string();
+        let variables = [(variable, &*port)];
+        let secrets = [PROXY_PASSWORD, DEVICE_SECRET];
+        let mut device = platform.device("secret", true, &variables, &secrets);
+        device.look_for([
+            Needle::text("the proxy's password", PROXY_PASSWORD),
+            Needle::text("the login in base64", &proxy::basic("user", PROXY_PASSWORD)),
+        ]);
+        device.see(name, &[("the proxy's password", 1)], &[]);
     }
 }
 
@@ -320,12 +366,12 @@ fn a_product_secret_is_gone_with_its_registration_and_what_it_gave_with_its_clie
     };
     device.look_for(secret("the device secret", &given));
     device.look_for(password("listed", &given, true));
-    device.see("registration", &ANSWER);
+    device.see("registration", &REGISTERED, &ANSWER);
 
     let mut device = platform.device("file", true, &variables, &[]);
     device.look_for(secret("the device secret", &given));
     device.look_for(password("listed", &given, true));
-    device.see("identity file", &[]);
+    device.see("identity file", &SECRET, &[]);
 }
 
 #[test]
@@ -339,12 +385,12 @@ fn a_private_key_is_gone_with_its_client() {
     let text = [("CERTIFICATE", &*issued.certificate_pem)];
     let mut device = platform.device("certificate", true, &text, &[&issued.key_pem]);
     device.look_for(private_key(&issued.key_pem));
-    device.see("private key", &RING);
+    device.see("private key", &KEY, &RING);
 
     let files = [("CERTIFICATE_FILE", &*certificate), ("KEY_FILE", &*key)];
     let mut device = platform.device("certificate-file", true, &files, &[]);
     device.look_for(private_key(&issued.key_pem));
-    device.see("private key from a file", &RING);
+    device.see("private key from a file", &RING, &RING);
 }
 
 #[test]
@@ -379,7 +425,7 @@ fn a_password_is_gone_from_a_websocket() {
     let variables = [("PORT", &*port), ("WEBSOCKET", "/mqtt"), ("TOPIC", "a")];
     let mut device = Device::start("verbatim", &variables, &[PASSWORD]);
     device.look_for([Needle::text("the verbatim password", PASSWORD)]);
-    device.see("WebSocket", &[]);
+    device.see("WebSocket", &[("the verbatim password", 4)], &[]);
 }
 
 struct Broker(Child);
