@@ -115,6 +115,84 @@ fn only_the_ffi_modules_allow_unsafe_code() {
     assert_eq!(found, [src().join("ffi/mod.rs")]);
 }
 
+/// These give constants away, or what the last error of the thread was: they call nothing of the
+/// application's and nothing that is known to panic. If one did, the process would abort, because
+/// Rust does not let a panic out of an `extern "C"` function either.
+const UNGUARDED: [&str; 11] = [
+    "aliot_last_error",
+    "aliot_last_error_connack_code",
+    "aliot_last_error_hint",
+    "aliot_last_error_os_error",
+    "aliot_last_error_stage",
+    "aliot_result_is_retryable",
+    "aliot_result_name",
+    "aliot_result_text",
+    "aliot_stage_name",
+    "aliot_version_number",
+    "aliot_version_string",
+];
+
+/// The functions of the interface, each with its body: comments are left out.
+fn functions(text: &str, start: &str) -> Vec<(String, String)> {
+    let parts = text.split(start).skip(1);
+    parts
+        .map(|part| {
+            let name = part.split(['(', '<']).next().unwrap();
+            let (_, body) = part.split_once("{\n").unwrap();
+            let body = body.split("\n}").next().unwrap();
+            let code = body
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            (name.to_owned(), code.collect::<Vec<_>>().join("\n"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_exported_function_but_those_that_only_give_constants_catches_panics() {
+    // What does nothing before the guard may stand around it.
+    let begins_with_one_of = |body: &str, guards: &[String]| {
+        let body = body.trim_start();
+        let body = body.strip_prefix("unsafe {").unwrap_or(body).trim_start();
+        let limit = "let limit = |rate: u32| (rate != 0).then_some(rate);";
+        let body = body.strip_prefix(limit).unwrap_or(body).trim_start();
+        let is_end = body.trim_end().ends_with([')', '}', ';']);
+        is_end
+            && guards
+                .iter()
+                .any(|guard| body.starts_with(&format!("{guard}(")))
+    };
+    let texts = rust_files(&src().join("ffi")).into_iter().map(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        text.split("\nmod tests {").next().unwrap().to_owned()
+    });
+    let text = texts.collect::<Vec<_>>().join("\n");
+    // Functions that are nothing but a guard, or nothing but one of those.
+    let mut guards = ["guard", "guard_or"].map(str::to_owned).to_vec();
+    for _ in 0..2 {
+        for start in ["\nfn ", "\npub(super) fn ", "\nunsafe fn "] {
+            for (name, body) in functions(&text, start) {
+                if begins_with_one_of(&body, &guards) && !guards.contains(&name) {
+                    guards.push(name);
+                }
+            }
+        }
+    }
+    let exported: Vec<_> = functions(&text, "extern \"C\" fn ")
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("aliot_"))
+        .collect();
+    let mut unguarded: Vec<_> = exported
+        .iter()
+        .filter(|(_, body)| !begins_with_one_of(body, &guards))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    unguarded.sort_unstable();
+    assert_eq!(unguarded, UNGUARDED);
+    let symbols = include_str!("abi/symbols.txt").lines().count();
+    assert_eq!(exported.len(), symbols, "in src/ffi, and exported");
+}
+
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
