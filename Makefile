@@ -39,7 +39,7 @@ help:
 	@echo 'make fuzz      each fuzz target for as long as FUZZ_SECONDS says, 600 by default'
 	@echo 'make soak      1,000 devices through a fault every 20 s, for ALIOT_SOAK_SECONDS=600; a report and a plot'
 	@echo 'make repeat    every test with a thread, a socket or a clock, REPEAT=20 times'
-	@echo 'make loom      every order in which the threads of a client can meet'
+	@echo 'make loom      every order, up to two preemptions, in which the threads of a client can meet'
 	@echo 'make asan      the C programs with an instrumented library: addresses, leaks, undefined behaviour'
 	@echo 'make asan-behaviour, make tsan-behaviour  the same for the tests of the Rust API'
 	@echo 'make tsan      the same for races between threads'
@@ -144,7 +144,7 @@ TSAN := $(CURDIR)/$(BUILD)/tsan
 CONCURRENT := test_lone test_threads test_phases test_reentrancy test_process test_session test_stress \
 	test_churn
 
-# Every order in which the threads of a client can meet.
+# Every order in which the threads of a client can meet, up to two preemptions.
 loom:
 	cargo test --locked --package aliot --lib --features loom tests_models
 
@@ -156,11 +156,14 @@ asan:
 	ALIOT_CHECKER=address ALIOT_CHECKED_LIBRARY='$(ASAN_DIR)/$(HOST)/debug/libaliot.so' \
 		cargo test --locked --package aliot --test c_programs
 
-# The Rust API's tests, and the simulator with them.
+# The tests of the Rust API, and the simulator with them. First the bugs that were planted in Rust.
+API_TESTS := --test behaviour --test normative --test sequences
+ASAN_TEST = $(CHECKED) RUSTFLAGS=-Zsanitizer=address cargo test --locked --package aliot --target $(HOST) \
+	--target-dir '$(ASAN_DIR)'
 asan-behaviour:
 	@sh .ci/deps $(NEEDED_TO_TEST)
-	$(CHECKED) RUSTFLAGS=-Zsanitizer=address cargo test --locked --package aliot --test behaviour \
-		--target $(HOST) --target-dir '$(ASAN_DIR)'
+	ALIOT_CHECKER=address $(ASAN_TEST) --test checkers
+	$(ASAN_TEST) $(API_TESTS)
 
 tsan:
 	@sh .ci/deps $(NEEDED_TO_TEST)
@@ -175,14 +178,16 @@ tsan:
 		c_programs_do_what_they_promise sanitizers_find_what_was_planted || exit 1; \
 	done
 
-# The Rust API's tests, and the simulator with them.
+# The same tests as with asan-behaviour.
+TSAN_TEST = $(CHECKED) RUSTC='$(TSAN)/rustc' RUSTFLAGS='-Zsanitizer=thread -Zexternal-clangrt' \
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER='$(TSAN)/tsan-clang' TSAN_OPTIONS=exitcode=66 \
+	'$(TSAN)/cargo' test --locked -Zbuild-std --package aliot --target $(HOST) \
+	--target-dir '$(TSAN_DIR)-behaviour'
 tsan-behaviour:
 	@sh .ci/deps $(NEEDED_TO_TEST)
 	tests/checkers/tsan-toolchain '$(TSAN)'
-	$(CHECKED) RUSTC='$(TSAN)/rustc' RUSTFLAGS='-Zsanitizer=thread -Zexternal-clangrt' \
-		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER='$(TSAN)/tsan-clang' TSAN_OPTIONS=exitcode=66 \
-		'$(TSAN)/cargo' test --locked -Zbuild-std --package aliot --test behaviour --target $(HOST) \
-		--target-dir '$(TSAN_DIR)-behaviour'
+	ALIOT_CHECKER=thread $(TSAN_TEST) --test checkers
+	$(TSAN_TEST) $(API_TESTS)
 
 # The tarball without a network, and the library for a named target in a sysroot.
 deep-package:

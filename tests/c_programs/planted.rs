@@ -27,6 +27,7 @@ fn valgrind_finds_what_was_planted() {
     for (bug, report) in [
         ("use_after_free", "Invalid read"),
         ("leak", "definitely lost"),
+        ("uninitialised", "depends on uninitialised value"),
     ] {
         let program = build(&source(bug), &installed_library(), "-O0");
         must_be_found(valgrind(&program, &[]), bug, report);
