@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use aliot::{
     Client, CompletionHandler, Config, Counter, Endpoint, ErrorKind, EventHandler, EventKind,
-    Identity, Message, MessageHandler, Qos, State,
+    Identity, Message, MessageHandler, Qos, State, Token,
 };
 
 use crate::broker::Broker;
@@ -71,18 +71,29 @@ impl Ledger {
         })
     }
 
-    fn publish(&self, client: &Client, device: usize, topic: &str, totals: &Totals) {
+    /// The token, if it was accepted.
+    fn publish(
+        &self,
+        client: &Client,
+        device: usize,
+        topic: &str,
+        totals: &Totals,
+    ) -> Option<Token> {
         let accepted = &self.accepted[device];
         let n = accepted.load(Relaxed);
         if n as usize == self.arrivals.each {
-            return;
+            return None;
         }
         // A hundred bytes, as a reading of a sensor.
         let payload = format!("{n:<100}");
         match client.publish(topic, payload.as_bytes(), Qos::AtLeastOnce, true) {
-            Ok(_) => accepted.store(n + 1, Relaxed),
+            Ok(token) => {
+                accepted.store(n + 1, Relaxed);
+                Some(token.unwrap())
+            }
             Err(error) if error.kind() == ErrorKind::OutboxFull => {
                 totals.refused.fetch_add(1, Relaxed);
+                None
             }
             Err(error) => panic!("publish: {error}"),
         }
@@ -93,6 +104,45 @@ impl Ledger {
             .iter()
             .map(|it| u64::from(it.load(Relaxed)))
             .sum()
+    }
+}
+
+/// How often each operation of one device was accepted, which is once at most, and how often it
+/// completed; by the number of its token. Touched when it is made, as [`Arrivals`].
+struct Operations {
+    accepted: Vec<AtomicU8>,
+    completed: Vec<AtomicU8>,
+}
+
+impl Operations {
+    fn new(each: usize) -> Arc<Self> {
+        // A token that nobody has asked for has room as well.
+        let zeros = || {
+            let counts: Vec<_> = (0..2 * each + 16).map(|_| AtomicU8::new(1)).collect();
+            counts.iter().for_each(|count| count.store(0, Relaxed));
+            counts
+        };
+        Arc::new(Self {
+            accepted: zeros(),
+            completed: zeros(),
+        })
+    }
+
+    fn add(counts: &[AtomicU8], token: Token) {
+        let n = usize::try_from(token.get()).unwrap();
+        counts[n].fetch_add(1, Relaxed);
+    }
+
+    /// Those that did not complete, and completions that are too many.
+    fn odd(&self) -> (u64, u64) {
+        let both = self.accepted.iter().zip(&self.completed);
+        let both = both.map(|(a, c)| (u64::from(a.load(Relaxed)), u64::from(c.load(Relaxed))));
+        both.fold((0, 0), |(missing, surplus), (accepted, completed)| {
+            (
+                missing + accepted.saturating_sub(completed),
+                surplus + completed.saturating_sub(accepted),
+            )
+        })
     }
 }
 
@@ -122,8 +172,9 @@ fn watch_attempts(totals: Arc<Totals>) -> EventHandler {
     })
 }
 
-fn count_completions(totals: Arc<Totals>) -> CompletionHandler {
+fn count_completions(totals: Arc<Totals>, operations: Arc<Operations>) -> CompletionHandler {
     Box::new(move |completion| {
+        Operations::add(&operations.completed, completion.token);
         totals.completed.fetch_add(1, Relaxed);
         if completion.result.is_err() {
             totals.failed.fetch_add(1, Relaxed);
@@ -159,6 +210,7 @@ pub(crate) struct Fleet {
     /// From the devices to the centre, and back.
     ledgers: [Arc<Ledger>; 2],
     totals: Arc<Totals>,
+    operations: Vec<Arc<Operations>>,
     /// Subscriptions complete as well.
     subscriptions: u64,
     said: AtomicU64,
@@ -180,6 +232,7 @@ impl Fleet {
             (of("update"), of("get"))
         });
         let topics: Vec<_> = topics.collect();
+        let operations: Vec<_> = (0..devices).map(|_| Operations::new(each)).collect();
         let clients = (0..devices).map(|n| {
             let port = network.gates[n % GATES].port();
             let mut endpoint = Endpoint::host("localhost", port).unwrap();
@@ -197,17 +250,18 @@ impl Fleet {
             client
                 .set_event_handler(Some(move || watch_attempts(attempts)))
                 .unwrap();
-            let completions = Arc::clone(&totals);
+            let (completions, of_device) = (Arc::clone(&totals), Arc::clone(&operations[n]));
             client
-                .set_completion_handler(Some(move || count_completions(completions)))
+                .set_completion_handler(Some(move || count_completions(completions, of_device)))
                 .unwrap();
             if is_told(n) {
                 let ledger = Arc::clone(&ledgers[1]);
-                client
+                let token = client
                     .subscribe(&topics[n].1, Qos::AtLeastOnce, || -> MessageHandler {
                         Box::new(move |message| ledger.arrivals.add(n, message.payload))
                     })
                     .unwrap();
+                Operations::add(&operations[n].accepted, token);
             }
             client
         });
@@ -219,6 +273,7 @@ impl Fleet {
             centre: centre(broker, &ledgers[0]),
             ledgers,
             totals,
+            operations,
             said: AtomicU64::new(0),
         }
     }
@@ -242,7 +297,9 @@ impl Fleet {
         for turn in self.said.load(Relaxed)..due {
             let n = (turn % devices) as usize;
             let (up, down) = &self.topics[n];
-            self.ledgers[0].publish(&self.devices[n], n, up, &self.totals);
+            if let Some(token) = self.ledgers[0].publish(&self.devices[n], n, up, &self.totals) {
+                Operations::add(&self.operations[n].accepted, token);
+            }
             if is_told(n) {
                 self.ledgers[1].publish(&self.centre, n, down, &self.totals);
             }
@@ -324,13 +381,21 @@ impl Fleet {
         let completed = self.totals.completed.load(Relaxed);
         let failed = self.totals.failed.load(Relaxed);
         let expected = self.to_complete();
+        let (mut missing, mut surplus) = (0, 0);
+        for of_device in &self.operations {
+            let odd = of_device.odd();
+            missing += odd.0;
+            surplus += odd.1;
+        }
         line(
             "completions",
-            format!("{completed} of {expected}, {failed} of them failures"),
+            format!(
+                "{completed} of {expected}, {failed} of them failures; {missing} missing, {surplus} too many"
+            ),
         );
         must(
-            completed == expected,
-            "an operation did not complete once".to_owned(),
+            completed == expected && (missing, surplus) == (0, 0),
+            format!("{missing} operations did not complete, {surplus} completions are too many"),
         );
         must(failed == 0, format!("{failed} operations failed"));
         let refused = self.totals.refused.load(Relaxed);

@@ -58,7 +58,8 @@ fn start_again() -> ExitCode {
     } else {
         eprintln!(
             "skipped: cuts by the kernel, because this system gives no network namespace with \
-             nftables to this user (or no unshare, ip or nft); proxies make them instead"
+             nftables to this user (or no unshare, ip or nft); proxies make them instead, but for \
+             packets that are lost one by one"
         );
         let script = "ulimit -n $(ulimit -Hn) && exec \"$@\"".to_owned();
         (["sh", "-c"].as_slice(), script)
@@ -87,8 +88,9 @@ enum Blow {
     Clock1970,
 }
 
-const BLOWS: [Blow; 15] = [
+const BLOWS: [Blow; 16] = [
     Blow::Cut(Cut::Reset),
+    Blow::Cut(Cut::Loss),
     Blow::Cut(Cut::Silence),
     Blow::Clock(1),
     Blow::Cut(Cut::Refuse),
@@ -128,6 +130,7 @@ impl Scene {
         let gate = self.blows % GATES;
         self.blows += 1;
         match blow {
+            Blow::Cut(Cut::Loss) if !self.network.has_loss() => "no loss: proxies".to_owned(),
             Blow::Cut(cut) => {
                 self.cut(gate, cut);
                 format!("{cut:?} {gate}").to_lowercase()
@@ -166,7 +169,7 @@ impl Scene {
         let seconds = match cut {
             // Each device says something every five seconds, and meets it.
             Cut::Reset | Cut::Refuse => 6,
-            Cut::Silence => 16,
+            Cut::Silence | Cut::Loss => 16,
         };
         self.undo_in(seconds, Undo::Heal(gate));
     }

@@ -29,6 +29,8 @@ pub(crate) enum Cut {
     Silence,
     /// No new connection.
     Refuse,
+    /// Each fifth packet is lost, in either direction. In a namespace alone: a proxy loses nothing.
+    Loss,
 }
 
 /// Where the devices connect, and who cuts.
@@ -67,12 +69,17 @@ impl Network {
         Self { gates, proxies }
     }
 
+    /// Whether packets can be lost one by one.
+    pub(crate) fn has_loss(&self) -> bool {
+        self.proxies.is_empty()
+    }
+
     pub(crate) fn cut(&mut self, gate: usize, cut: Cut) {
         if let Some((_, hears)) = self.proxies.get_mut(gate) {
             return writeln!(hears, "{cut:?}").unwrap();
         }
         let port = self.gates[gate].port();
-        if cut != Cut::Silence {
+        if matches!(cut, Cut::Reset | Cut::Refuse) {
             // The resets themselves come this way as well.
             nft("add rule inet soak input tcp flags & rst == rst accept");
         }
@@ -82,6 +89,7 @@ impl Network {
                 Cut::Silence => "drop",
                 Cut::Refuse if end == "dport" => "tcp flags syn reject with tcp reset",
                 Cut::Refuse => continue,
+                Cut::Loss => "numgen random mod 100 < 20 drop",
             };
             nft(&format!("add rule inet soak input tcp {end} {port} {what}"));
         }
