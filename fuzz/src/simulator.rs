@@ -33,6 +33,15 @@ impl Read {
 pub fn simulator(stream: &[u8]) {
     let mut whole = Read::default();
     whole.more(&mut BytesMut::from(stream));
+
+    let mut bytewise = Read::default();
+    let mut buffer = BytesMut::new();
+    for byte in stream {
+        buffer.extend_from_slice(&[*byte]);
+        bytewise.more(&mut buffer);
+    }
+    assert_eq!(bytewise, whole, "byte by byte");
+
     for cut in 1..stream.len().min(64) {
         let (before, after) = stream.split_at(cut);
         let mut parts = Read::default();
