@@ -2,6 +2,7 @@
 //! so.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,7 +34,8 @@ impl Tool {
             .flat_map(|folder| names.iter().map(move |name| Path::new(folder).join(name)))
             .find(|path| path.exists());
         let Some(program) = program else {
-            eprintln!(
+            let _ = writeln!(
+                std::io::stderr(),
                 "SKIPPED: {} is not installed: `make deps` does it",
                 names[0]
             );
@@ -270,7 +272,10 @@ fn an_encrypted_key_refuses_the_endpoint_and_nothing_is_sent() {
         .args(["-in", &plain, "-out", &encrypted])
         .output();
     if !openssl.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: openssl is not there to encrypt a key");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: openssl is not there to encrypt a key"
+        );
         return;
     }
     let broker = Broker::listen();

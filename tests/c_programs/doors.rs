@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::diagnosis::proxy;
 use crate::examples::Bench;
+use crate::toolbox::say;
 
 /// A program that listens on `port`; it ends with the value. `None` if it is not installed.
 struct Peer(Child);
@@ -16,7 +17,9 @@ impl Peer {
     fn start(name: &str, port: u16, arguments: &[&str]) -> Option<Self> {
         let mut folders = ["/usr/bin", "/usr/sbin"].into_iter().map(Path::new);
         let Some(folder) = folders.find(|folder| folder.join(name).exists()) else {
-            eprintln!("SKIPPED: {name} is not installed: `make deps` does it");
+            say(&format!(
+                "SKIPPED: {name} is not installed: `make deps` does it"
+            ));
             return None;
         };
         let process = Command::new(folder.join(name))
