@@ -65,9 +65,10 @@ fn install_library() -> PathBuf {
 pub(crate) fn copied_library() -> PathBuf {
     static COPIED: OnceLock<PathBuf> = OnceLock::new();
     let copy = || {
-        let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libcopy.so");
+        let installed = installed_library();
+        let copy = installed.with_file_name("libcopy.so");
         let _ = fs::remove_file(&copy);
-        fs::copy(installed_library(), &copy).unwrap();
+        fs::copy(installed, &copy).unwrap();
         copy
     };
     COPIED.get_or_init(copy).clone()
@@ -103,7 +104,9 @@ pub(crate) fn build(source: &Path, library: &Path, optimisation: &str) -> PathBu
 
 /// `mark` keeps the program apart from others of the same source.
 pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: &str) -> PathBuf {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bin");
+    // A run with a checker beside one without it, or with another, has programs of its own.
+    let bin = checker().map_or("bin".into(), |checker| format!("bin-{checker}"));
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(bin);
     fs::create_dir_all(&directory).unwrap();
     let name = source.file_stem().unwrap().to_string_lossy();
     let program = directory.join(format!("{name}{mark}"));
