@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::support::eventually;
@@ -11,18 +11,47 @@ use crate::support::eventually;
 const CHILD: &str = "ALIOT_TEST_CHILD";
 
 /// Runs `body` in a process in which no other test runs: this very test, executed again. `test` is
-/// its full name. Returns the signal that ended the process, if one did.
-pub(crate) fn run_alone(test: &str, role: &str, body: impl FnOnce()) -> Option<i32> {
-    run_alone_by(&[], test, role, body)
+/// its full name. Whatever ends that process but its own success fails the test, a signal as well.
+pub(crate) fn run_alone(test: &str, role: &str, body: impl FnOnce()) {
+    run_alone_by(&[], test, role, body);
 }
 
 /// As [`run_alone`], with the words of a command that runs the process in front of it.
-pub(crate) fn run_alone_by(
+pub(crate) fn run_alone_by(before: &[&str], test: &str, role: &str, body: impl FnOnce()) {
+    let (status, text) = executed_again(before, test, role, body);
+    assert!(
+        status.success(),
+        "{test}, {role}: {status}: {}",
+        text.concat()
+    );
+    // What it measured, for those who run with --nocapture.
+    for line in text[1]
+        .lines()
+        .filter(|line| line.starts_with("measured: "))
+    {
+        eprintln!("{line}");
+    }
+    assert!(
+        !text[0].contains("running 0 tests"),
+        "there is no test of the name {test}"
+    );
+}
+
+/// The signal that must end the process in which `body` runs alone.
+pub(crate) fn signal_alone(test: &str, role: &str, body: impl FnOnce()) -> i32 {
+    let (status, text) = executed_again(&[], test, role, body);
+    status
+        .signal()
+        .unwrap_or_else(|| panic!("{test}, {role}: {status}: {}", text.concat()))
+}
+
+/// How the process ended, and what it wrote to its two outputs.
+fn executed_again(
     before: &[&str],
     test: &str,
     role: &str,
     body: impl FnOnce(),
-) -> Option<i32> {
+) -> (ExitStatus, [String; 2]) {
     if std::env::var(CHILD).as_deref() == Ok(role) {
         body();
         std::process::exit(0);
@@ -39,22 +68,7 @@ pub(crate) fn run_alone_by(
         .unwrap();
     let text =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    if let Some(signal) = output.status.signal() {
-        return Some(signal);
-    }
-    assert!(output.status.success(), "{test}, {role}: {}", text.concat());
-    // What it measured, for those who run with --nocapture.
-    for line in text[1]
-        .lines()
-        .filter(|line| line.starts_with("measured: "))
-    {
-        eprintln!("{line}");
-    }
-    assert!(
-        !text[0].contains("running 0 tests"),
-        "there is no test of the name {test}"
-    );
-    None
+    (output.status, text)
 }
 
 /// What this process uses.
@@ -68,13 +82,10 @@ pub(crate) struct Usage {
 impl Usage {
     pub(crate) fn now() -> Self {
         let entries = |dir| fs::read_dir(dir).unwrap().count();
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let rss_kib = rss.and_then(|rss| rss.split_whitespace().next());
         Self {
             threads: entries("/proc/self/task"),
             descriptors: entries("/proc/self/fd"),
-            rss_kib: rss_kib.unwrap().parse().unwrap(),
+            rss_kib: status("VmRSS:"),
         }
     }
 
@@ -85,6 +96,31 @@ impl Usage {
             now.threads <= self.threads && now.descriptors <= self.descriptors
         });
     }
+}
+
+/// The most memory that this process ever had.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peaks {
+    pub(crate) rss_kib: usize,
+    /// Of its address space: also what was asked for and never touched.
+    pub(crate) addresses_kib: usize,
+}
+
+impl Peaks {
+    pub(crate) fn now() -> Self {
+        Self {
+            rss_kib: status("VmHWM:"),
+            addresses_kib: status("VmPeak:"),
+        }
+    }
+}
+
+/// A line of the system's about this process.
+fn status(name: &str) -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let rest = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = rest.and_then(|rest| rest.split_whitespace().next());
+    number.unwrap().parse().unwrap()
 }
 
 /// The processor time that all threads whose names start with `aliot` have used.

@@ -66,7 +66,12 @@ struct Row {
     promised: Duration,
     kind: ErrorKind,
     stage: Stage,
+    /// Of its sentence: the setting that ended it.
+    words: &'static str,
 }
+
+/// Half of the least default, which no ignored setting can keep.
+const FOUND: Duration = Duration::from_secs(5);
 
 /// Measures from the moment the peer falls silent, which `begin` returns, to the event.
 fn measure(
@@ -85,39 +90,67 @@ fn measure(
         "{}: {error}",
         row.phase
     );
+    assert!(
+        error.to_string().contains(row.words),
+        "{}: {error}",
+        row.phase
+    );
     took
 }
 
 #[test]
 fn silence_is_found_in_every_phase_within_its_deadline() {
-    use EventKind::{ConnectFailed, Disconnected};
-    let hole = BlackHole::open();
-    let brokers: Vec<Broker> = (0..5).map(|_| Broker::listen()).collect();
-    let row = |phase, promised, kind, stage| Row {
+    let row = |phase, promised, kind, stage, words| Row {
         phase,
         promised,
         kind,
         stage,
+        words,
     };
     let timeout = ErrorKind::ConnectTimeout;
     let dead = ErrorKind::KeepAliveTimeout;
-    let in_flight = (PING_AFTER + PING).min(ACK);
+    let (session, ping) = (Stage::Session, PING_AFTER + PING);
+    let (whom, within) = ("did not answer", "no connection within 500 ms");
+    let (pong, owed) = ("no PINGRESP", "acknowledged in time");
     let rows = [
-        row("SYN", CONNECT, timeout, Stage::Tcp),
-        row("TLS handshake", CONNECT, timeout, Stage::Tls),
-        row("CONNACK", CONNECT, timeout, Stage::Mqtt),
-        row("idle", PING_AFTER + PING, dead, Stage::Session),
-        row(
-            "middle of a packet",
-            PING_AFTER + PING,
-            dead,
-            Stage::Session,
-        ),
-        row("QoS 1 in flight", in_flight, dead, Stage::Session),
+        row("SYN", CONNECT, timeout, Stage::Tcp, whom),
+        row("TLS handshake", CONNECT, timeout, Stage::Tls, within),
+        row("CONNACK", CONNECT, timeout, Stage::Mqtt, within),
+        row("idle", ping, dead, session, pong),
+        row("middle of a packet", ping, dead, session, pong),
+        row("QoS 1 in flight", ACK, dead, session, owed),
     ];
-    let mut took = vec![Duration::ZERO; rows.len()];
+    // The best of three rounds, for the machine may be busy.
+    let mut best = silences(&rows);
+    for _ in 0..2 {
+        if best.iter().any(|took| *took >= FOUND) {
+            let again = silences(&rows);
+            best = best.into_iter().zip(again).map(|(a, b)| a.min(b)).collect();
+        }
+    }
+    eprintln!("measured: | silence | promised | found after |");
+    for (row, took) in rows.iter().zip(best) {
+        let (phase, promised) = (row.phase, row.promised.as_millis());
+        eprintln!(
+            "measured: | {phase} | {promised} ms | {} ms |",
+            took.as_millis()
+        );
+        assert!(took < FOUND, "{phase}: {took:?}");
+        // Not too early either: the first moments may lie before the clock was read.
+        assert!(
+            took + Duration::from_millis(200) > row.promised.min(ACK),
+            "{phase}: {took:?}"
+        );
+    }
+}
+
+/// How long each silence was, all of them at the same time.
+fn silences(rows: &[Row; 6]) -> Vec<Duration> {
+    use EventKind::{ConnectFailed, Disconnected};
+    let hole = BlackHole::open();
+    let brokers: Vec<Broker> = (0..5).map(|_| Broker::listen()).collect();
     std::thread::scope(|scope| {
-        let [syn, tls, connack, idle, middle, flight] = &rows;
+        let [syn, tls, connack, idle, middle, flight] = rows;
         let (brokers, hole) = (&brokers, &hole);
         let threads = [
             scope.spawn(move || {
@@ -153,7 +186,9 @@ fn silence_is_found_in_every_phase_within_its_deadline() {
                 })
             }),
             scope.spawn(move || {
-                let config = config(brokers[4].address(), false);
+                let mut config = config(brokers[4].address(), false);
+                // No ping finds out before the acknowledgement is late.
+                config.set_keep_alive_s(600).unwrap();
                 measure(flight, Disconnected, &config, |device| {
                     let mut connection = brokers[4].accept(false);
                     device.publish("a", b"never acknowledged");
@@ -162,34 +197,8 @@ fn silence_is_found_in_every_phase_within_its_deadline() {
                 })
             }),
         ];
-        for (took, thread) in took.iter_mut().zip(threads) {
-            *took = thread.join().unwrap();
-        }
-    });
-    eprintln!("measured: | silence | promised | found after |");
-    for (row, took) in rows.iter().zip(&took) {
-        let Row {
-            phase, promised, ..
-        } = row;
-        eprintln!(
-            "measured: | {phase} | {} ms | {} ms |",
-            promised.as_millis(),
-            took.as_millis()
-        );
-    }
-    for (row, took) in rows.iter().zip(&took) {
-        assert!(
-            *took < row.promised + Duration::from_secs(10),
-            "{}: {took:?}",
-            row.phase
-        );
-        // Not too early either: the first moments may lie before the clock was read.
-        assert!(
-            *took + Duration::from_millis(200) > row.promised.min(ACK),
-            "{}: {took:?}",
-            row.phase
-        );
-    }
+        threads.map(|thread| thread.join().unwrap()).to_vec()
+    })
 }
 
 /// Destroys on another thread, so that a call that hangs is a failure and not a hang.

@@ -1,5 +1,6 @@
 //! What TCP can do to a connection.
 
+use std::io::Write as _;
 use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -346,6 +347,8 @@ fn an_answer_that_trickles_fails_the_attempt_at_its_deadline() {
     }
     let error = device.event(EventKind::ConnectFailed, 1).error.unwrap();
     assert_eq!(error.kind(), ErrorKind::ConnectTimeout, "{error}");
+    // The setting that ended it, and no default.
+    assert!(error.to_string().contains("within 500 ms"), "{error}");
 }
 
 #[test]
@@ -522,7 +525,10 @@ fn a_broker_that_restarts_again_and_again_gets_everything() {
 #[test]
 fn a_platform_on_ipv6_alone_is_reached() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        eprintln!("skipped: this machine has no IPv6 loopback address");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: a_platform_on_ipv6_alone_is_reached: no IPv6 loopback address"
+        );
         return;
     };
     let device = Device::start(&config(listener.local_addr().unwrap()));
