@@ -215,6 +215,7 @@ fn each_bad_certificate_names_its_cause() {
         (Certificate::NotYetValid, "not valid before"),
         (Certificate::WrongName, "localhost"),
     ];
+    crate::ran::ran("each_bad_certificate_names_its_cause", cases.len());
     for (certificate, cause) in cases {
         let sim = simulator(Options {
             certificate,

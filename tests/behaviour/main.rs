@@ -6,6 +6,8 @@ mod against_simulator;
 mod connect;
 mod doors;
 mod publish;
+#[path = "../faults/ran.rs"]
+mod ran;
 mod reconnect;
 mod registration;
 mod scenarios;

@@ -43,6 +43,15 @@
         test(); \
     } while (0)
 
+/* `make deep-faults` sets it. */
+static inline bool check_is_long(void)
+{
+    return getenv("ALIOT_LONG") != NULL;
+}
+
+/* How often the test injected its fault, for tests/faults/README.md to be compared with. */
+#define RAN(times) printf("ran: %s %d\n", __func__, (int)(times))
+
 static inline void check_failed(const char *file, int line, const char *what)
 {
     char text[512];

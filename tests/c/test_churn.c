@@ -72,7 +72,7 @@ static void clients_come_and_go_and_leave_nothing_behind(void)
     CHECK_EVENTUALLY(entries("/proc/self/task") <= threads);
     const long after = resident_kib();
     if (is_long) {
-        printf("resident memory: %ld KiB, 10,000 clients later %ld KiB\n", before, after);
+        printf("measured: resident memory: %ld KiB, 10,000 clients later %ld KiB\n", before, after);
         CHECK(after <= before + 1000); /* 0.1 KiB a client */
     }
     CHECK(aliot_client_state(stays) == ALIOT_STATE_CONNECTED);

@@ -1,4 +1,6 @@
-/* What surrounds the library: fork, exec, signals, dlopen, exit, small stacks. */
+/* What surrounds the library: fork, exec, signals, dlopen, exit, small stacks.
+ *
+ *   ALIOT_LONG=1   100 children instead of 30, a storm of 60 s, a copy loaded 100 times instead of 10 */
 #define _GNU_SOURCE
 
 #include "platform.h"
@@ -95,7 +97,8 @@ static void children_get_errors_and_the_parent_does_not_notice(void)
     stop_publishing = false;
     CHECK_OK(aliot_runtime_create(ALIOT_DISPATCH_POLL, &runtime));
     CHECK(pthread_create(&publisher, NULL, publish_until_told, client) == 0);
-    for (int round = 0; round < 30; round++) {
+    const int children = check_is_long() ? 100 : 30;
+    for (int round = 0; round < children; round++) {
         int status = 0;
         pid_t child = fork();
         CHECK(child >= 0);
@@ -111,6 +114,7 @@ static void children_get_errors_and_the_parent_does_not_notice(void)
     aliot_client_destroy(client);
     CHECK(completions == acknowledged);
     aliot_runtime_destroy(runtime);
+    RAN(children);
 }
 
 /* ---- exec ---------------------------------------------------------------------------------- */
@@ -241,8 +245,13 @@ static void a_storm_of_signals_disturbs_nothing(void)
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
     CHECK(setitimer(ITIMER_REAL, &storm, NULL) == 0);
     aliot_client *client = connected_client();
-    publish(client, 2000);
-    CHECK_OK(aliot_client_wait_flushed(client, PATIENCE_MS));
+    int messages = 0;
+    const time_t until = time(NULL) + 60;
+    do {
+        publish(client, 2000);
+        messages += 2000;
+        CHECK_OK(aliot_client_wait_flushed(client, PATIENCE_MS));
+    } while (check_is_long() && time(NULL) < until);
     CHECK(aliot_client_counter(client, ALIOT_COUNTER_CONNECTS) == 1);
     CHECK_OK(aliot_runtime_create(ALIOT_DISPATCH_POLL, &runtime));
     for (int round = 0; round < 10; round++) {
@@ -254,35 +263,83 @@ static void a_storm_of_signals_disturbs_nothing(void)
     aliot_client_destroy(client);
     aliot_runtime_destroy(runtime);
     CHECK(setitimer(ITIMER_REAL, &calm, NULL) == 0);
-    CHECK(acknowledged == 2000);
+    CHECK(acknowledged == messages);
     CHECK(signals > 100);
     CHECK(signals_elsewhere == 0);
+    printf("measured: %d signals, %d messages acknowledged\n", (int)signals, messages);
 }
 
 /* ---- A second copy, loaded and unloaded ---------------------------------------------------- */
 
-typedef aliot_result create_runtime(aliot_dispatch dispatch, aliot_runtime **runtime_out);
-typedef void destroy_runtime(aliot_runtime *runtime);
+/* A function of the copy, under the name that this one's has here. */
+#define OF_COPY(name) \
+    __typeof__(&aliot_##name) name = NULL; \
+    *(void **)&name = dlsym(copy, "aliot_" #name); \
+    CHECK(name != NULL && name != aliot_##name)
+
+/* A client of the copy connects, has a message acknowledged and goes. */
+static void use_copy(void *copy)
+{
+    OF_COPY(runtime_create);
+    OF_COPY(runtime_destroy);
+    OF_COPY(identity_create);
+    OF_COPY(identity_destroy);
+    OF_COPY(endpoint_create_for_host);
+    OF_COPY(endpoint_set_ca_file);
+    OF_COPY(endpoint_set_dangerous_plaintext);
+    OF_COPY(endpoint_destroy);
+    OF_COPY(config_create);
+    OF_COPY(config_use_private_profile);
+    OF_COPY(config_set_connects_per_minute);
+    OF_COPY(config_destroy);
+    OF_COPY(client_create_on_runtime);
+    OF_COPY(client_start);
+    OF_COPY(client_wait_connected);
+    OF_COPY(client_publish);
+    OF_COPY(client_wait_flushed);
+    OF_COPY(client_destroy);
+    aliot_runtime *runtime = NULL;
+    aliot_identity *identity = NULL;
+    aliot_endpoint *endpoint = NULL;
+    aliot_config *config = NULL;
+    aliot_client *client = NULL;
+    uint16_t port = (uint16_t)atoi(environment(uses_tls() ? "SIM_TLS_PORT" : "SIM_TCP_PORT"));
+    CHECK_OK(runtime_create(ALIOT_DISPATCH_THREAD, &runtime));
+    CHECK_OK(identity_create("a1test", "other", "canary-device-secret", &identity));
+    CHECK_OK(endpoint_create_for_host("localhost", port, &endpoint));
+    if (uses_tls())
+        CHECK_OK(endpoint_set_ca_file(endpoint, environment("SIM_CA_FILE")));
+    else
+        CHECK_OK(endpoint_set_dangerous_plaintext(endpoint));
+    CHECK_OK(config_create(identity, endpoint, &config));
+    CHECK_OK(config_use_private_profile(config));
+    CHECK_OK(config_set_connects_per_minute(config, 0));
+    CHECK_OK(client_create_on_runtime(config, runtime, &client));
+    CHECK_OK(client_start(client));
+    CHECK_OK(client_wait_connected(client, PATIENCE_MS));
+    CHECK_OK(client_publish(client, "/a1test/other/user/echo", "x", 1, Q1, NULL));
+    CHECK_OK(client_wait_flushed(client, PATIENCE_MS));
+    client_destroy(client);
+    config_destroy(config);
+    endpoint_destroy(endpoint);
+    identity_destroy(identity);
+    runtime_destroy(runtime);
+}
 
 static void a_second_copy_may_be_loaded_used_and_unloaded(void)
 {
     aliot_client *client = connected_client();
-    for (int round = 0; round < 10; round++) {
-        create_runtime *create = NULL;
-        destroy_runtime *destroy = NULL;
-        aliot_runtime *runtime = NULL;
+    const int times = check_is_long() ? 100 : 10;
+    for (int round = 0; round < times; round++) {
         void *copy = dlopen(environment("ALIOT_COPY"), RTLD_NOW | RTLD_LOCAL);
         CHECK(copy != NULL);
-        *(void **)&create = dlsym(copy, "aliot_runtime_create");
-        *(void **)&destroy = dlsym(copy, "aliot_runtime_destroy");
-        CHECK(create != NULL && create != aliot_runtime_create);
-        CHECK(create(ALIOT_DISPATCH_THREAD, &runtime) == ALIOT_RESULT_OK);
-        destroy(runtime);
+        use_copy(copy);
         CHECK(dlclose(copy) == 0);
     }
     publish(client, 1);
     CHECK_OK(aliot_client_wait_flushed(client, PATIENCE_MS));
     aliot_client_destroy(client);
+    RAN(times);
 }
 
 /* ---- A thread with little room ------------------------------------------------------------- */
@@ -301,7 +358,7 @@ static void a_thread_with_a_small_stack_may_call(void)
     pthread_t thread;
     pthread_attr_t attributes;
     CHECK(pthread_attr_init(&attributes) == 0);
-    CHECK(pthread_attr_setstacksize(&attributes, 128 * 1024) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, 64 * 1024) == 0);
     CHECK(pthread_create(&thread, &attributes, use_everything, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(pthread_attr_destroy(&attributes) == 0);

@@ -46,6 +46,17 @@ static inline void trap_send(trap_peer *peer, const unsigned char *bytes, size_t
     (void)sent; /* a peer that has gone is seen when reading */
 }
 
+/* One code for each filter, of which a packet has eight at most. */
+static inline void trap_subscribed(trap_peer *peer, const unsigned char *body, size_t length)
+{
+    unsigned char answer[16] = {0x90, 2, body[0], body[1], 1, 1, 1, 1, 1, 1, 1, 1};
+    for (size_t at = 2; at < length; at += 3 + ((size_t)body[at] << 8 | body[at + 1])) {
+        CHECK(answer[1] < 10);
+        answer[1]++;
+    }
+    trap_send(peer, answer, 2 + (size_t)answer[1]);
+}
+
 /* Answers the packets that are complete; what is left is the beginning of the next. */
 static inline void trap_answer(trap *t, trap_peer *peer)
 {
@@ -71,7 +82,9 @@ static inline void trap_answer(trap *t, trap_peer *peer)
             const unsigned char *id = body + 2 + topic;
             trap_send(peer, (const unsigned char[]){0x40, 2, id[0], id[1]}, 4);
         } else if (type == 8) {
-            trap_send(peer, (const unsigned char[]){0x90, 3, body[0], body[1], 1}, 5);
+            trap_subscribed(peer, body, length);
+        } else if (type == 10) {
+            trap_send(peer, (const unsigned char[]){0xB0, 2, body[0], body[1]}, 4);
         } else if (type == 12) {
             trap_send(peer, (const unsigned char[]){0xD0, 0}, 2);
         }

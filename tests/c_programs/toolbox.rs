@@ -1,5 +1,8 @@
 //! Compiling C programs against this very build, and running them.
 
+#[path = "../faults/ran.rs"]
+pub(crate) mod ran;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -210,6 +213,19 @@ pub(crate) fn check(source: &Path, how: &str, output: &Output) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    // How often its tests injected their faults.
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        if let Some((test, times)) = line
+            .strip_prefix("ran: ")
+            .and_then(|ran| ran.split_once(' '))
+        {
+            ran::ran(test, times.parse().unwrap());
+        }
+        // For those who run with --nocapture.
+        if line.starts_with("measured: ") {
+            eprintln!("{line} ({how})");
+        }
+    }
 }
 
 /// Past the test harness, which keeps the output of a test that passes to itself.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use aliot::{Client, Counter, ErrorKind, EventKind, MessageHandler, Qos};
 
 use crate::alone::{Usage, library_cpu, run_alone};
-use crate::chaos::{quick, soak};
+use crate::chaos::quick;
 use crate::proxy::{Plan, Proxy, Toxics};
+use crate::ran::is_long;
 use crate::support::broker::{Broker, Connection, PUBLISH, SUBSCRIBE, publish};
 use crate::support::device::{Device, Said, config};
 use crate::support::{PATIENCE, eventually};
@@ -122,7 +123,7 @@ fn saying_goodbye_to_a_peer_that_does_not_read_burns_no_processor_time() {
 #[test]
 fn a_large_message_arrives_over_a_slow_link_and_pings_are_kept() {
     // The real one: 256 KiB at 20 KB/s. In the gate, the same in a sixteenth of the time.
-    let (size, rate, keep_alive_s) = if soak().is_some() {
+    let (size, rate, keep_alive_s) = if is_long() {
         (256 * 1024, 20_000, 10)
     } else {
         (32 * 1024, 40_000, 1)

@@ -45,7 +45,7 @@ pub(crate) fn quick(name: &str, port: u16) -> Config {
 
 /// What arrived, by publishing thread.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// How often each message came.
     times: Vec<Vec<u32>>,
     /// First deliveries that came after one with a higher number.
@@ -53,6 +53,19 @@ struct Seen {
 }
 
 impl Seen {
+    pub(crate) fn shared() -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
+            times: vec![Vec::new(); THREADS],
+            ..Self::default()
+        }))
+    }
+
+    /// How many messages of the thread have come, from this number on.
+    pub(crate) fn arrived(&self, thread: usize, from: usize) -> usize {
+        let times = self.times[thread].iter().skip(from);
+        times.filter(|times| **times > 0).count()
+    }
+
     fn add(&mut self, thread: usize, n: usize) {
         let times = &mut self.times[thread];
         if times.len() <= n {
@@ -79,7 +92,7 @@ impl Seen {
 }
 
 /// A client straight at the broker that collects everything under `chaos/`.
-fn collector(broker: &Mosquitto, seen: &Arc<Mutex<Seen>>) -> Client {
+pub(crate) fn collector(broker: &Mosquitto, seen: &Arc<Mutex<Seen>>) -> Client {
     let mut config = quick("collector", broker.tcp.port());
     config.set_keep_alive_s(60).unwrap();
     config.set_ack_timeout(Duration::from_secs(60)).unwrap();
@@ -135,10 +148,7 @@ fn run(name: &str, clean: bool, seed: u64, time: Option<Duration>) {
             cut: Some((after, how)),
         }
     });
-    let seen = Arc::new(Mutex::new(Seen {
-        times: vec![Vec::new(); THREADS],
-        ..Seen::default()
-    }));
+    let seen = Seen::shared();
     let collector = collector(&broker, &seen);
 
     let mut config = quick("chaos", proxy.address().port());

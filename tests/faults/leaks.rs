@@ -7,6 +7,7 @@ use aliot::{Config, Counter, Endpoint, Identity};
 use crate::alone::{Usage, run_alone};
 use crate::chaos::quick;
 use crate::proxy::{Ending, Plan, Proxy};
+use crate::ran::ran;
 use crate::support::broker::Broker;
 use crate::support::device::private;
 use crate::support::eventually;
@@ -45,7 +46,7 @@ fn a_thousand_reconnects_leave_no_thread_descriptor_or_memory_behind() {
         reconnect(1000);
         let after = Usage::now();
         assert!(client.counter(Counter::Connects) >= 1199);
-        crate::table::ran(
+        ran(
             "a_thousand_reconnects_leave_no_thread_descriptor_or_memory_behind",
             1000,
         );
@@ -93,7 +94,7 @@ fn a_hundred_tls_reconnects_leave_no_thread_descriptor_or_memory_behind() {
         let before = Usage::now();
         reconnect(130);
         let after = Usage::now();
-        crate::table::ran(
+        ran(
             "a_hundred_tls_reconnects_leave_no_thread_descriptor_or_memory_behind",
             100,
         );

@@ -9,6 +9,7 @@ mod leaks;
 mod namespace;
 mod process;
 mod proxy;
+mod ran;
 mod sigpipe;
 mod silence;
 #[path = "../behaviour/support/mod.rs"]

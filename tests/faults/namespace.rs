@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use aliot::{Config, Counter, Endpoint, ErrorKind, EventKind, Identity, Qos, Stage};
 
 use crate::alone::{library_cpu, run_alone_by};
-use crate::chaos::{quick, soak};
+use crate::chaos::quick;
+use crate::ran::{is_long, ran};
 use crate::support::PATIENCE;
 use crate::support::broker::Broker;
 use crate::support::device::{Device, config, private};
@@ -20,31 +21,81 @@ use crate::support::mosquitto::Mosquitto;
 
 const NETWORK: &str = "ip link set lo up";
 
-/// Runs `body` in a network of its own, in which `needs` works.
-fn in_namespace(test: &str, needs: &str, body: impl FnOnce()) {
-    let script = format!("{NETWORK} && {needs} && exec \"$@\"");
-    let unshare = ["unshare", "--net", "--mount", "sh", "-c"];
-    // The child does not ask again.
-    if std::env::var_os("ALIOT_TEST_CHILD").is_none() {
-        let output = Command::new(unshare[0])
-            .args(&unshare[1..])
-            .args([&script, "sh", "true"])
-            .output();
-        let why = match output {
-            Ok(output) if output.status.success() => None,
-            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Some(format!("unshare: {error}")),
-        };
-        if let Some(why) = why {
-            // Past the harness, which keeps the output of a test that passes to itself.
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: {test}: no network namespace with `{needs}` for this user: {why}"
-            );
-            return;
-        }
+/// What each test needs in its network.
+const NEEDS: [(&str, &str); 9] = [
+    (
+        "lost_segments_lose_no_message_and_repeat_none_on_one_connection",
+        FILTER,
+    ),
+    (
+        "a_network_that_drops_everything_is_found_out_in_time",
+        FILTER,
+    ),
+    ("resets_made_by_the_kernel_are_told_and_survived", FILTER),
+    (
+        "a_link_of_a_megabit_carries_a_large_message_on_one_connection",
+        SLOW,
+    ),
+    (
+        "an_interface_that_goes_down_and_comes_back_is_survived",
+        "true",
+    ),
+    (
+        "a_system_without_free_ports_is_told_and_not_asked_in_a_spin",
+        "true",
+    ),
+    ("a_name_that_moves_is_followed_at_the_next_attempt", "true"),
+    (
+        "a_platform_of_either_family_or_both_is_reached",
+        "test -e /proc/net/if_inet6",
+    ),
+    (
+        "each_failure_of_a_name_server_is_told_and_tried_again",
+        FILTER,
+    ),
+];
+
+/// Why there is no network of one's own in which `needs` works, for this user.
+fn lack(needs: &str) -> Option<String> {
+    let output = Command::new(UNSHARE[0])
+        .args(&UNSHARE[1..])
+        .args([&script(needs), "sh", "true"])
+        .output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(format!("unshare: {error}")),
     }
-    let before = [&unshare[..], &[&script, "sh"]].concat();
+}
+
+const UNSHARE: [&str; 5] = ["unshare", "--net", "--mount", "sh", "-c"];
+
+fn script(needs: &str) -> String {
+    format!("{NETWORK} && {needs} && exec \"$@\"")
+}
+
+/// The tests that this machine skips.
+pub(crate) fn skipped() -> Vec<&'static str> {
+    let lacking = NEEDS.iter().filter(|(_, needs)| lack(needs).is_some());
+    lacking.map(|(test, _)| *test).collect()
+}
+
+/// Runs `body` in a network of its own.
+fn in_namespace(test: &str, body: impl FnOnce()) {
+    let (_, needs) = NEEDS.iter().find(|(name, _)| *name == test).unwrap();
+    // The child does not ask again.
+    if std::env::var_os("ALIOT_TEST_CHILD").is_none()
+        && let Some(why) = lack(needs)
+    {
+        // Past the harness, which keeps the output of a test that passes to itself.
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: {test}: no network namespace with `{needs}` for this user: {why}"
+        );
+        return;
+    }
+    let script = script(needs);
+    let before = [&UNSHARE[..], &[&script, "sh"]].concat();
     run_alone_by(&before, &format!("namespace::{test}"), "namespace", body);
 }
 
@@ -57,6 +108,9 @@ fn sh(script: &str) {
 /// A table whose rules `rule` adds and `flush` removes.
 const FILTER: &str = "nft add table inet t && \
     nft 'add chain inet t in { type filter hook input priority 0 ; }'";
+
+const SLOW: &str = "ip link set lo mtu 1500 && \
+        tc qdisc add dev lo root tbf rate 1mbit burst 10kb latency 400ms";
 
 fn rule(text: &str) {
     sh(&format!("nft 'add rule inet t in {text}'"));
@@ -78,8 +132,8 @@ fn with_name(name: &str, port: u16) -> Config {
 #[test]
 fn lost_segments_lose_no_message_and_repeat_none_on_one_connection() {
     let test = "lost_segments_lose_no_message_and_repeat_none_on_one_connection";
-    in_namespace(test, FILTER, || {
-        let messages = if soak().is_some() { 10_000 } else { 500 };
+    in_namespace(test, || {
+        let messages = if is_long() { 10_000 } else { 500 };
         for percent in [1, 5, 20] {
             let broker = Mosquitto::start(&format!("loss-{percent}"));
             let device = Device::connect(&config(broker.tcp));
@@ -109,13 +163,14 @@ fn lost_segments_lose_no_message_and_repeat_none_on_one_connection() {
             );
             flush();
         }
+        ran(test, 3);
     });
 }
 
 #[test]
 fn a_network_that_drops_everything_is_found_out_in_time() {
     let test = "a_network_that_drops_everything_is_found_out_in_time";
-    in_namespace(test, FILTER, || {
+    in_namespace(test, || {
         let broker = Mosquitto::start("drop");
         let mut config = quick("drop", broker.tcp.port());
         // TCP's own limit, one and a half intervals, is then longer than an attempt, and no ping
@@ -157,7 +212,7 @@ fn a_network_that_drops_everything_is_found_out_in_time() {
 #[test]
 fn resets_made_by_the_kernel_are_told_and_survived() {
     let test = "resets_made_by_the_kernel_are_told_and_survived";
-    in_namespace(test, FILTER, || {
+    in_namespace(test, || {
         let broker = Mosquitto::start("kernel");
         let port = broker.tcp.port();
         let device = Device::connect(&config(broker.tcp));
@@ -174,15 +229,14 @@ fn resets_made_by_the_kernel_are_told_and_survived() {
         assert_eq!(refused.stage(), Stage::Tcp, "{refused}");
         flush();
         assert_eq!(device.completion(token), Ok(None));
+        ran(test, 2);
     });
 }
 
 #[test]
 fn a_link_of_a_megabit_carries_a_large_message_on_one_connection() {
     let test = "a_link_of_a_megabit_carries_a_large_message_on_one_connection";
-    let slow = "ip link set lo mtu 1500 && \
-        tc qdisc add dev lo root tbf rate 1mbit burst 10kb latency 400ms";
-    in_namespace(test, slow, || {
+    in_namespace(test, || {
         let broker = Mosquitto::start("megabit");
         let mut config = config(broker.tcp);
         config.set_keep_alive_s(1).unwrap();
@@ -200,7 +254,7 @@ fn a_link_of_a_megabit_carries_a_large_message_on_one_connection() {
 #[test]
 fn an_interface_that_goes_down_and_comes_back_is_survived() {
     let test = "an_interface_that_goes_down_and_comes_back_is_survived";
-    in_namespace(test, "true", || {
+    in_namespace(test, || {
         let broker = Mosquitto::start("interface");
         let device = Device::connect(&quick("interface", broker.tcp.port()));
         sh("ip link set lo down");
@@ -216,7 +270,7 @@ fn an_interface_that_goes_down_and_comes_back_is_survived() {
 #[test]
 fn a_system_without_free_ports_is_told_and_not_asked_in_a_spin() {
     let test = "a_system_without_free_ports_is_told_and_not_asked_in_a_spin";
-    in_namespace(test, "true", || {
+    in_namespace(test, || {
         let broker = Broker::listen();
         sh("echo 40000 40003 > /proc/sys/net/ipv4/ip_local_port_range");
         let holders: Vec<_> = (0..4)
@@ -330,7 +384,7 @@ fn reply(query: &[u8], answer: &Answer) -> Vec<u8> {
 #[test]
 fn a_name_that_moves_is_followed_at_the_next_attempt() {
     let test = "a_name_that_moves_is_followed_at_the_next_attempt";
-    in_namespace(test, "true", || {
+    in_namespace(test, || {
         let names = NameServer::start();
         let first = Broker::listen_at("127.0.0.2:0".parse().unwrap());
         let port = first.address().port();
@@ -349,7 +403,7 @@ fn a_name_that_moves_is_followed_at_the_next_attempt() {
 #[test]
 fn a_platform_of_either_family_or_both_is_reached() {
     let test = "a_platform_of_either_family_or_both_is_reached";
-    in_namespace(test, "test -e /proc/net/if_inet6", || {
+    in_namespace(test, || {
         let names = NameServer::start();
         let v4 = Broker::listen();
         let port = v4.address().port();
@@ -363,13 +417,14 @@ fn a_platform_of_either_family_or_both_is_reached() {
         names.addresses(&["127.0.0.1", "::1"]);
         drop(v6);
         let _both = (device(), v4.accept(false));
+        ran(test, 3);
     });
 }
 
 #[test]
 fn each_failure_of_a_name_server_is_told_and_tried_again() {
     let test = "each_failure_of_a_name_server_is_told_and_tried_again";
-    in_namespace(test, FILTER, || {
+    in_namespace(test, || {
         let names = NameServer::start();
         let broker = Broker::listen();
         // NXDOMAIN, SERVFAIL, REFUSED, and an answer with nothing in it.
@@ -386,6 +441,7 @@ fn each_failure_of_a_name_server_is_told_and_tried_again() {
             broker.accept(false);
             device.event(EventKind::Connected, 1);
         }
+        ran(test, 4);
         // A server that is silent holds up nobody who wants to go.
         rule("udp dport 53 drop");
         let device = Device::start(&with_name("silent.test", broker.address().port()));

@@ -9,6 +9,7 @@ use aliot::{Config, Counter, Endpoint, EventKind, Identity, Qos};
 
 use crate::alone::{run_alone, run_alone_by};
 use crate::chaos::quick;
+use crate::ran::ran;
 use crate::support::broker::{Broker, PINGREQ};
 use crate::support::device::{Device, config, private};
 use crate::support::mosquitto::Mosquitto;
@@ -20,12 +21,24 @@ fn skip(test: &str, why: &str) {
 }
 
 /// Debian's libfaketime, for programs with threads.
-fn faketime() -> Option<PathBuf> {
+pub(crate) fn faketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?;
     folders
         .map(|folder| folder.unwrap().path().join("faketime/libfaketimeMT.so.1"))
         .find(|library| library.exists())
 }
+
+pub(crate) const NEED_FAKETIME: [&str; 1] = ["a_wall_clock_that_jumps_moves_no_deadline"];
+
+pub(crate) fn has_fiu() -> bool {
+    Command::new("fiu-run").arg("-h").output().is_ok()
+}
+
+/// One of the C programs among them.
+pub(crate) const NEED_FIU: [&str; 2] = [
+    "system_calls_that_fail_at_random_delay_and_do_nothing_else",
+    "system_calls_that_fail_at_random_are_results_or_delays",
+];
 
 #[test]
 fn a_wall_clock_that_jumps_moves_no_deadline() {
@@ -54,7 +67,9 @@ fn a_wall_clock_that_jumps_moves_no_deadline() {
         let device = Device::start(&config);
         let mut connection = broker.accept(false);
         let today = SystemTime::now();
-        for time in ["+1d", "-1d", "@1970-01-02 00:00:00", "@2038-01-20 00:00:00"] {
+        let times = ["+1d", "-1d", "@1970-01-02 00:00:00", "@2038-01-20 00:00:00"];
+        ran(test, times.len());
+        for time in times {
             set(&file, time);
             let jumped = |now: SystemTime| {
                 let either = now
@@ -78,20 +93,26 @@ fn a_wall_clock_that_jumps_moves_no_deadline() {
     });
 }
 
+/// A hundred and thirty years, more than 2^32 seconds but for a little.
+const YEARS: [&str; 5] = ["unshare", "--time", "--monotonic", "4100000000", "--fork"];
+
+pub(crate) fn time_namespace_lacks() -> bool {
+    let mut command = Command::new(YEARS[0]);
+    let tried = command.args(&YEARS[1..]).arg("true").output();
+    !tried.is_ok_and(|output| output.status.success())
+}
+
+pub(crate) const NEED_TIME_NAMESPACE: [&str; 1] =
+    ["a_system_that_has_been_up_for_years_is_like_any_other"];
+
 #[test]
 fn a_system_that_has_been_up_for_years_is_like_any_other() {
     let test = "a_system_that_has_been_up_for_years_is_like_any_other";
-    // A hundred and thirty years, more than 2^32 seconds but for a little.
-    let before = ["unshare", "--time", "--monotonic", "4100000000", "--fork"];
-    let tried = Command::new(before[0])
-        .args(&before[1..])
-        .arg("true")
-        .output();
     let first = std::env::var_os("ALIOT_TEST_CHILD").is_none();
-    if first && !tried.is_ok_and(|output| output.status.success()) {
+    if first && time_namespace_lacks() {
         return skip(test, "this system gives no time namespace to this user");
     }
-    run_alone_by(&before, &format!("process::{test}"), "uptime", || {
+    run_alone_by(&YEARS, &format!("process::{test}"), "uptime", || {
         let broker = Broker::listen();
         let mut config = config(broker.address());
         config.set_keep_alive_s(1).unwrap();
@@ -188,7 +209,7 @@ fn a_suspended_process_that_was_given_up_meanwhile_connects_once_more() {
 fn system_calls_that_fail_at_random_delay_and_do_nothing_else() {
     let test = "system_calls_that_fail_at_random_delay_and_do_nothing_else";
     let child = std::env::var("ALIOT_TEST_PORT").ok();
-    if child.is_none() && Command::new("fiu-run").arg("-h").output().is_err() {
+    if child.is_none() && !has_fiu() {
         return skip(test, "fiu-run is not there (on Debian: fiu-utils)");
     }
     // The broker is outside, so that it is spared.
@@ -197,8 +218,10 @@ fn system_calls_that_fail_at_random_delay_and_do_nothing_else() {
     let variable = format!("ALIOT_TEST_PORT={port}");
     // Not poll, without which Rust's own start of a program aborts: a C program has no such start.
     let all: &[&str] = &["socket", "connect", "send*", "recv*", "shutdown"];
-    for names in [&["socket"], &["connect"], all] {
-        for probability in ["0.05", "0.2"] {
+    let (calls, probabilities) = ([&["socket"], &["connect"], all], ["0.05", "0.2"]);
+    ran(test, calls.len() * probabilities.len());
+    for names in calls {
+        for probability in probabilities {
             let enable =
                 |name| format!("enable_random name=posix/io/net/{name},probability={probability}");
             let rules: Vec<String> = names.iter().map(enable).collect();

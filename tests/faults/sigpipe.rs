@@ -10,6 +10,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 use crate::alone::{run_alone, signal_alone};
 use crate::proxy::{Ending, Plan, Proxy};
+use crate::ran::ran;
 use crate::support::broker::Broker;
 use crate::support::device::{config, private};
 use crate::support::eventually;
@@ -40,6 +41,9 @@ fn publish_while_it_breaks(client: &Client, done: impl Fn() -> bool, mut cut: im
         cut();
     }
 }
+
+/// How often each connection breaks.
+const CUTS: usize = 100;
 
 /// So that a failure ends the test instead of hanging it.
 struct SetOnDrop<'a>(&'a AtomicBool);
@@ -80,7 +84,7 @@ fn a_connection_that_breaks_while_we_write_does_not_end_the_process() {
                 publish_while_it_breaks(&client, is_done, std::thread::yield_now);
             });
             let _done = SetOnDrop(&done);
-            for n in 0..100 {
+            for n in 0..CUTS {
                 let mut connection = broker.accept(false);
                 connection.expect_publish();
                 // Closing with bytes unread sends a reset; the half that follows a FIN is written
@@ -92,6 +96,10 @@ fn a_connection_that_breaks_while_we_write_does_not_end_the_process() {
             }
         });
         assert_default();
+        ran(
+            "a_connection_that_breaks_while_we_write_does_not_end_the_process",
+            CUTS,
+        );
     });
 }
 
@@ -111,7 +119,7 @@ fn a_tls_connection_that_breaks_while_we_write_does_not_end_the_process() {
         config.set_reconnect(millisecond, millisecond).unwrap();
         let client = Client::new(&config).unwrap();
         let mut connects = 0;
-        let done = || client.counter(Counter::Connects) >= 60;
+        let done = || client.counter(Counter::Connects) > CUTS as u64;
         publish_while_it_breaks(&client, done, || {
             if client.counter(Counter::Connects) > connects {
                 connects = client.counter(Counter::Connects);
@@ -129,5 +137,9 @@ fn a_tls_connection_that_breaks_while_we_write_does_not_end_the_process() {
             client.state() == aliot::State::Connected
         });
         assert_default();
+        ran(
+            "a_tls_connection_that_breaks_while_we_write_does_not_end_the_process",
+            CUTS,
+        );
     });
 }

@@ -10,9 +10,9 @@ use std::sync::mpsc::{self, Receiver};
 use aliot::{Config, Counter, Endpoint, Error, ErrorKind, EventKind, Identity, Stage};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
+use crate::ran::ran;
 use crate::support::device::{Device, private};
 use crate::support::{PATIENCE, eventually};
-use crate::table::ran;
 
 fn openssl(folder: &Path, line: &str) {
     let output = Command::new("openssl")
@@ -127,9 +127,23 @@ fn refusal(folder: &Path, line: &str) -> Error {
     device.event(EventKind::ConnectFailed, 1).error.unwrap()
 }
 
+pub(crate) fn has_openssl() -> bool {
+    Command::new("openssl").arg("version").output().is_ok()
+}
+
+/// All of this file.
+pub(crate) const NEED_OPENSSL: [&str; 6] = [
+    "a_certificate_of_another_time_or_purpose_is_refused",
+    "a_root_whose_key_is_too_weak_is_named_as_the_cause",
+    "a_server_with_nothing_but_old_ciphers_or_versions_is_refused",
+    "plain_text_to_a_port_of_tls_is_an_error_at_once",
+    "a_client_certificate_that_expired_is_told_from_one_that_is_missing",
+    "new_keys_in_the_middle_of_a_connection_are_taken_and_a_new_handshake_is_not",
+];
+
 /// A root in `ca.pem`, and certificates under it.
 fn authority() -> Option<tempfile::TempDir> {
-    if Command::new("openssl").arg("version").output().is_err() {
+    if !has_openssl() {
         let _ = writeln!(std::io::stderr(), "skipped: tls: openssl is not there");
         return None;
     }

@@ -2,25 +2,27 @@
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aliot::{Config, Counter, Endpoint, ErrorKind, EventKind, Identity, Qos};
 
-use crate::chaos::{quick, soak};
+use crate::chaos::{Seen, collector, quick};
 use crate::proxy::{Draw, Ending, Plan, Proxy, Toxics};
-use crate::support::PATIENCE;
+use crate::ran::{is_long, ran};
 use crate::support::broker::{
     Broker, CONNECT, Connection, DISCONNECT, PUBACK, PUBLISH, SUBSCRIBE, publish,
 };
 use crate::support::device::{Device, Said, config, private};
 use crate::support::mosquitto::Mosquitto;
-use crate::table::ran;
+use crate::support::{PATIENCE, eventually};
 
 const ENDINGS: [Ending; 2] = [Ending::Fin, Ending::Reset];
 
 /// How often each cut is made.
 fn runs() -> usize {
-    if soak().is_some() { 20 } else { 1 }
+    if is_long() { 20 } else { 1 }
 }
 
 /// Ends the connection as `ending` says.
@@ -165,6 +167,10 @@ fn a_cut_at_each_phase_is_told_once_with_its_reason_and_nothing_is_lost() {
             }
         }
     }
+    ran(
+        "a_cut_at_each_phase_is_told_once_with_its_reason_and_nothing_is_lost",
+        ENDINGS.len() * points.len() * runs(),
+    );
 }
 
 fn cut_at(point: Point, ending: Ending) {
@@ -506,20 +512,75 @@ fn a_connection_that_held_starts_the_delays_over() {
     }
 }
 
+/// What the broker gives to a client of its own is what arrived. The broker forgets that client's
+/// subscription with each restart, so the device gets through to it only when it has it again.
 #[test]
 fn a_broker_that_restarts_again_and_again_gets_everything() {
     let mut mosquitto = Mosquitto::start("restarts");
-    let restarts = if soak().is_some() { 50 } else { 5 };
-    let device = Device::start(&quick("restarts", mosquitto.tcp.port()));
-    let mut tokens = Vec::new();
-    for n in 0..restarts {
-        for _ in 0..50 {
-            tokens.push(device.publish("a", b"x"));
+    let (restarts, each) = if is_long() { (200, 100) } else { (5, 50) };
+    let seen = Seen::shared();
+    let collector = collector(&mosquitto, &seen);
+    let listens = Arc::new(AtomicBool::new(true));
+    let proxy = Proxy::start(mosquitto.tcp, {
+        let listens = Arc::clone(&listens);
+        move |_| match listens.load(Ordering::SeqCst) {
+            true => Plan::default(),
+            false => Plan {
+                up: Toxics::limit(0, Ending::Reset),
+                ..Plan::default()
+            },
         }
+    });
+    let mut config = quick("restarts", proxy.address().port());
+    let (least, most) = (Duration::from_millis(50), Duration::from_secs(1));
+    config.set_reconnect(least, most).unwrap();
+    let began = Instant::now();
+    let device = Device::start(&config);
+    let mut tokens = Vec::new();
+    let mut probes = 0;
+    for n in 0..restarts {
+        for _ in 0..each {
+            let payload = tokens.len().to_string();
+            tokens.push(device.publish("chaos/0", payload.as_bytes()));
+        }
+        listens.store(false, Ordering::SeqCst);
         mosquitto.restart();
+        let deadline = Instant::now() + PATIENCE;
+        let first = probes;
+        while seen.lock().unwrap().arrived(1, first) == 0 {
+            assert!(Instant::now() < deadline, "the collector hears nothing");
+            let _ = collector.publish(
+                "chaos/1",
+                probes.to_string().as_bytes(),
+                Qos::AtMostOnce,
+                false,
+            );
+            probes += 1;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        listens.store(true, Ordering::SeqCst);
         device.event(EventKind::Connected, n + 1);
     }
     recovers(&device, &tokens);
+    eventually("everything has arrived", || {
+        seen.lock().unwrap().arrived(0, 0) == tokens.len()
+    });
+    // No connection held for as long as would start the delays over: each is at least half of what
+    // it doubles to, so that so many fit into the time.
+    let attempts = device.client.counter(Counter::Attempts);
+    let fit = 6.0 + began.elapsed().as_secs_f64() / (most / 2).as_secs_f64();
+    eprintln!(
+        "measured: {restarts} restarts: {} of {} messages arrived, {attempts} attempts in {:.1?}",
+        tokens.len(),
+        tokens.len(),
+        began.elapsed()
+    );
+    assert!(attempts as f64 <= fit, "{attempts} attempts, {fit} fit");
+    assert_eq!(attempts, proxy.accepted() as u64);
+    ran(
+        "a_broker_that_restarts_again_and_again_gets_everything",
+        restarts,
+    );
 }
 
 #[test]

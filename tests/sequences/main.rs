@@ -6,6 +6,8 @@
 mod support;
 
 mod against_libmosquitto;
+#[path = "../faults/ran.rs"]
+mod ran;
 mod row;
 mod run;
 
@@ -60,6 +62,7 @@ fn every_sequence_ends_as_its_row_says() {
     let summary = format!("sequences: {passed} of {}\n", rows.len());
     std::io::stderr().write_all(summary.as_bytes()).unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    ran::ran("every_sequence_ends_as_its_row_says", passed);
 }
 
 #[test]

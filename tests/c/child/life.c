@@ -90,6 +90,8 @@ static void live(void)
         printf("denied: %d operations: %s\n", failed, aliot_result_name((aliot_result)why));
         exit(DENIED);
     }
+    printf("failures: %d\n", (int)(aliot_client_counter(client, ALIOT_COUNTER_CONNECT_FAILURES) +
+                                   aliot_client_counter(client, ALIOT_COUNTER_LOST_TO_NETWORK)));
     aliot_client_destroy(client);
     aliot_config_destroy(config);
     aliot_endpoint_destroy(endpoint);
