@@ -540,6 +540,7 @@ fn a_broker_that_restarts_again_and_again_gets_everything() {
     let mut probes = 0;
     for n in 0..restarts {
         for _ in 0..each {
+            device.client.wait_room(PATIENCE).unwrap();
             let payload = tokens.len().to_string();
             tokens.push(device.publish("chaos/0", payload.as_bytes()));
         }
