@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::diagnosis::proxy;
 use crate::examples::Bench;
-use crate::toolbox::say;
+use crate::toolbox::{say, scratch};
 
 /// A program that listens on `port`; it ends with the value. `None` if it is not installed.
 struct Peer(Child);
@@ -51,7 +51,7 @@ fn free_address() -> SocketAddr {
 }
 
 fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("c-doors-{name}"));
+    let path = scratch().join(format!("c-doors-{name}"));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path

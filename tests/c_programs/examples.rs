@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use aliot_sim::{Options, Qos, Sim};
 
 use crate::toolbox::{
-    ROOT, SANITIZER_OPTIONS, build, build_with, check, has_valgrind, installed_library, valgrind,
+    ROOT, SANITIZER_OPTIONS, build, build_with, check, has_valgrind, installed_library, scratch,
+    valgrind,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,8 +31,7 @@ impl Bench {
         static BENCHES: AtomicUsize = AtomicUsize::new(0);
         let number = BENCHES.fetch_add(1, Ordering::Relaxed);
         let source = Path::new(ROOT).join("c_examples").join(example);
-        let directory =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("example-{example}-{number}"));
+        let directory = scratch().join(format!("example-{example}-{number}"));
         let sim = Sim::start(Options {
             dir: Some(directory),
             ..Options::default()
@@ -187,7 +187,7 @@ fn register_gives_a_device_its_identity_once_and_keeps_it() {
         let product = registry.products.get_mut("a1demo").unwrap();
         product.secret = Some(product_secret.into());
     });
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("example-register-files");
+    let folder = scratch().join("example-register-files");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     for (name, create) in [("lamp", ""), ("created", "1")] {
@@ -330,7 +330,7 @@ fn the_readmes_quick_start_compiles() {
         .collect();
     assert!(!programs.is_empty());
     for (n, program) in programs.iter().enumerate() {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("readme{n}.c"));
+        let path = scratch().join(format!("readme{n}.c"));
         fs::write(&path, program).unwrap();
         build(&path, &installed_library(), "-O2");
     }

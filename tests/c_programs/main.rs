@@ -14,14 +14,15 @@ mod results;
 mod toolbox;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use aliot_sim::{Options, Sim};
 
 use toolbox::{
     ADDRESS_SANITIZER, SANITIZER_OPTIONS, build, build_with, check, check_loaded_library,
-    copied_library, has_address_sanitizer, has_valgrind, installed_library, sources, valgrind,
+    copied_library, has_address_sanitizer, has_valgrind, installed_library, scratch, sources,
+    valgrind,
 };
 
 #[test]
@@ -90,7 +91,7 @@ fn for_each_program(body: impl Fn(&Path, &Path)) {
 /// Runs a program with a simulator that knows its devices. `transport` is what it should use; each
 /// `way` has certificates of its own, because the tests run at the same time.
 pub(crate) fn run(way: &str, mut command: Command, transport: &str) -> Output {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("c-programs-{way}"));
+    let directory = scratch().join(format!("c-programs-{way}"));
     let sim = Sim::start(Options {
         dir: Some(directory),
         control: Some(([127, 0, 0, 1], 0).into()),

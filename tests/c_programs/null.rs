@@ -1,10 +1,10 @@
 //! Every pointer of every function, from the header: NULL in turn is an answer, never an accident.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::run;
-use crate::toolbox::{ROOT, build, check, has_valgrind, installed_library, valgrind};
+use crate::toolbox::{ROOT, build, check, has_valgrind, installed_library, scratch, valgrind};
 
 /// Pointers that may be left out, or mean something when they are.
 const OPTIONAL: [&str; 15] = [
@@ -211,7 +211,7 @@ fn null_for_any_pointer_of_the_header_is_answered() {
         text.push_str(&format!("    test_{name}();\n"));
     }
     text.push_str("    return 0;\n}\n");
-    let source = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("null.c");
+    let source = scratch().join("null.c");
     fs::write(&source, text).unwrap();
     let program = build(&source, &installed_library(), "-O0");
     let mut command = std::process::Command::new(&program);

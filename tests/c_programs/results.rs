@@ -1,10 +1,10 @@
 //! Every result code of the header, from the header: name, sentence, predicate.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::toolbox::{ROOT, build, check, installed_library};
+use crate::toolbox::{ROOT, build, check, installed_library, scratch};
 
 /// What may succeed later without a change by the application. Everything else must not be tried
 /// again as it is.
@@ -68,7 +68,7 @@ fn every_result_of_the_header_has_a_name_a_sentence_and_a_predicate() {
          static const struct {{\n    int number;\n    bool retryable;\n    const char *name;\n}} \
          results[] = {{\n{rows}}};\n{PROGRAM}"
     );
-    let source = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("results.c");
+    let source = scratch().join("results.c");
     fs::write(&source, text).unwrap();
     let program = build(&source, &installed_library(), "-O0");
     check(&source, "run", &Command::new(program).output().unwrap());

@@ -20,6 +20,15 @@ pub(crate) fn checker() -> Option<String> {
     env::var("ALIOT_CHECKER").ok()
 }
 
+/// Where programs, certificates and the like are made. A run with a checker beside one without it, or
+/// with another, has a place of its own.
+pub(crate) fn scratch() -> PathBuf {
+    let mut place = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    place.extend(checker());
+    fs::create_dir_all(&place).unwrap();
+    place
+}
+
 /// What the programs' surroundings tell the sanitizers.
 pub(crate) const SANITIZER_OPTIONS: [(&str, &str); 3] = [
     (
@@ -51,8 +60,7 @@ fn install_library() -> PathBuf {
             built.display()
         );
     }
-    let directory =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(checker().as_deref().unwrap_or("lib"));
+    let directory = scratch().join("lib");
     fs::create_dir_all(&directory).unwrap();
     let (major, minor) = (
         env!("CARGO_PKG_VERSION_MAJOR"),
@@ -107,9 +115,7 @@ pub(crate) fn build(source: &Path, library: &Path, optimisation: &str) -> PathBu
 
 /// `mark` keeps the program apart from others of the same source.
 pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: &str) -> PathBuf {
-    // A run with a checker beside one without it, or with another, has programs of its own.
-    let bin = checker().map_or("bin".into(), |checker| format!("bin-{checker}"));
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(bin);
+    let directory = scratch().join("bin");
     fs::create_dir_all(&directory).unwrap();
     let name = source.file_stem().unwrap().to_string_lossy();
     let program = directory.join(format!("{name}{mark}"));
@@ -146,7 +152,7 @@ pub(crate) fn build_with(source: &Path, library: &Path, options: &[&str], mark: 
 
 /// A shared library for `LD_PRELOAD`; `None` if it cannot be built.
 pub(crate) fn build_preload(name: &str, text: &str) -> Option<PathBuf> {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let directory = scratch();
     let source = directory.join(format!("{name}.c"));
     let library = directory.join(format!("{name}.so"));
     fs::write(&source, text).unwrap();
@@ -239,7 +245,7 @@ pub(crate) fn has_address_sanitizer() -> bool {
         say("everything runs with a sanitizer of its own: not with this one");
         return false;
     }
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let directory = scratch();
     let (source, program) = (directory.join("probe.c"), directory.join("probe"));
     fs::write(&source, "int main(void) { return 0; }\n").unwrap();
     let built = Command::new("cc")
