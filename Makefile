@@ -216,7 +216,7 @@ soak:
 deep-faults:
 	@sh .ci/deps $(NEEDED_TO_TEST)
 	ALIOT_SOAK_SECONDS=$${ALIOT_SOAK_SECONDS:-600} cargo test --locked -p aliot --test faults -- --nocapture
-	for program in test_threads test_churn; do \
+	for program in test_threads test_churn test_process test_phases test_session; do \
 		ALIOT_LONG=1 ALIOT_C_PROGRAM=$$program cargo test --locked -p aliot --test c_programs -- \
 		--nocapture c_programs_do_what_they_promise || exit 1; \
 	done

@@ -44,7 +44,7 @@ pub struct KeepAlive {
     last_received: Duration,
     /// The socket last took a byte.
     last_progress: Duration,
-    /// The same without repeated pings, which say nothing of the peer.
+    /// It last took one that it had refused before, of more than a repeated ping.
     last_payload: Duration,
     /// The last acknowledgement, or the moment from which one has been owed.
     owed_since: Option<Duration>,
@@ -103,16 +103,19 @@ impl KeepAlive {
 
     /// The socket took some bytes; `all` says that these were the last it had been given.
     pub fn handle_written(&mut self, all: bool, now: Duration) {
-        if all && self.write_waits && self.last_progress < now {
+        // What the system takes at once says nothing of the peer. If it has refused bytes, the peer must
+        // have taken some since.
+        let was_refused = self.write_waits && self.last_progress < now;
+        if all && was_refused {
             // The link was too slow to take this at once: what is owed for it, or for what went
             // before it, is owed from now on.
             self.owed_since = self.owed_since.map(|_| now);
         }
-        self.last_progress = now;
-        self.write_waits = !all;
-        if !(all && self.repeats) {
+        if was_refused && !(all && self.repeats) {
             self.last_payload = now;
         }
+        self.last_progress = now;
+        self.write_waits = !all;
         if all {
             self.last_sent = now;
             self.repeats = false;
@@ -133,6 +136,12 @@ impl KeepAlive {
     /// Bytes arrived.
     pub fn handle_received(&mut self, now: Duration) {
         self.last_received = now;
+    }
+
+    /// Nothing is read at present, because the application takes its time: what is owed may be there.
+    pub fn handle_reading_waits(&mut self, now: Duration) {
+        self.last_received = now;
+        self.owed_since = self.owed_since.map(|_| now);
     }
 
     /// A PINGRESP arrived. Returns the round trip, if a ping was out.

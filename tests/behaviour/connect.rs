@@ -1,8 +1,8 @@
 //! Signing in, as the scripted broker sees it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aliot::{Client, Config, Endpoint, ErrorKind, EventKind, Identity, Qos, Stage, State};
+use aliot::{Client, Config, Counter, Endpoint, ErrorKind, EventKind, Identity, Qos, Stage, State};
 
 use crate::support::PATIENCE;
 use crate::support::broker::{Broker, CONNECT, DISCONNECT};
@@ -279,4 +279,28 @@ fn a_name_that_cannot_be_looked_up_is_told_retried_and_costs_no_connect() {
         );
         device.client.retry_now().unwrap();
     }
+}
+
+/// The system takes a small message at once, whether anybody reads it or not.
+#[test]
+fn a_peer_that_answers_no_ping_is_given_up_although_messages_leave() {
+    let broker = Broker::listen();
+    let mut config = config(broker.address());
+    config.set_keep_alive_s(1).unwrap();
+    config.set_ping_timeout(Duration::from_secs(1)).unwrap();
+    let device = Device::start(&config);
+    let mut connection = broker.accept(false);
+    let reader = std::thread::spawn(move || while connection.next().is_some() {});
+    let begun = Instant::now();
+    while device.client.counter(Counter::LostToSilence) == 0 {
+        assert!(begun.elapsed() < PATIENCE, "still taken for alive");
+        let _ = device
+            .client
+            .publish("a", b"x", Qos::AtMostOnce, false)
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(50)); // the pace of the messages
+    }
+    device.event(EventKind::Disconnected, 1);
+    drop(device);
+    reader.join().unwrap();
 }

@@ -65,13 +65,40 @@ fn the_answer_to_a_ping_says_how_long_it_took() {
 }
 
 #[test]
-fn what_the_socket_takes_puts_off_the_deadline_of_the_answer() {
+fn what_the_socket_takes_after_a_refusal_puts_off_the_deadline_of_the_answer() {
     let (mut keep_alive, at) = pinged();
-    keep_alive.handle_write_waits(at + s(5));
+    keep_alive.handle_write_waits(at + s(4));
     keep_alive.handle_written(true, at + s(5));
     assert_eq!(keep_alive.handle_timeout(at + s(14)), Verdict::Alive);
     let dead = Verdict::Dead(Silence::PingResp);
     assert_eq!(keep_alive.handle_timeout(at + s(15)), dead);
+}
+
+/// The system takes a little at once, whether the peer lives or not.
+#[test]
+fn messages_that_leave_at_once_do_not_put_off_the_deadline_of_the_answer() {
+    let (mut keep_alive, at) = pinged();
+    for second in 1..10 {
+        keep_alive.handle_write_waits(at + s(second));
+        keep_alive.handle_written(true, at + s(second));
+        assert_eq!(keep_alive.handle_timeout(at + s(second)), Verdict::Alive);
+    }
+    let dead = Verdict::Dead(Silence::PingResp);
+    assert_eq!(keep_alive.handle_timeout(at + s(10)), dead);
+}
+
+#[test]
+fn while_nothing_is_read_nothing_is_owed() {
+    let (mut keep_alive, at) = pinged();
+    keep_alive.set_owed(true, false, at);
+    keep_alive.handle_reading_waits(at + s(9));
+    assert_eq!(keep_alive.handle_timeout(at + s(18)), Verdict::Alive);
+    let dead = Verdict::Dead(Silence::PingResp);
+    assert_eq!(keep_alive.handle_timeout(at + s(19)), dead);
+    keep_alive.handle_pingresp(at + s(19));
+    assert_ne!(keep_alive.handle_timeout(at + s(38)), dead);
+    let dead = Verdict::Dead(Silence::Acknowledgement);
+    assert_eq!(keep_alive.handle_timeout(at + s(39)), dead);
 }
 
 #[test]
