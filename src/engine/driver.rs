@@ -251,9 +251,21 @@ impl Driver {
             Connection::Open(_) => self.transfer(cx, wire, now),
             Connection::Closing(link) => match link.poll_shutdown(cx) {
                 Poll::Pending => Step::Waits,
-                Poll::Ready(_) => Step::Lost(None),
+                Poll::Ready(Err(_)) => Step::Lost(None),
+                Poll::Ready(Ok(())) => Self::discard(link, cx),
             },
         }
+    }
+
+    /// Waits for the peer's end of a connection whose own has been sent. With bytes unread the system would
+    /// reset the connection, and the peer lose what it had not read yet.
+    /// Source: RFC 1122, 4.2.2.13; RFC 2525, 2.17.
+    fn discard(link: &mut Link, cx: &mut Context<'_>) -> Step {
+        SCRATCH.with_borrow_mut(|scratch| match link.poll_read(cx, scratch) {
+            Poll::Pending => Step::Waits,
+            Poll::Ready(Ok(0) | Err(_)) => Step::Lost(None),
+            Poll::Ready(Ok(_)) => Step::Moved,
+        })
     }
 
     fn transfer(&mut self, cx: &mut Context<'_>, wire: &mut Wire, now: Duration) -> Step {

@@ -1,11 +1,13 @@
 //! What leaves the device, and how its completions come.
 
+use std::io::Write;
 use std::time::Duration;
 
 use aliot::{ErrorKind, EventKind, OutboxPolicy, Qos};
+use socket2::SockRef;
 
 use crate::support::PATIENCE;
-use crate::support::broker::{Broker, PUBLISH, Publish};
+use crate::support::broker::{Broker, DISCONNECT, PUBLISH, Publish, publish};
 use crate::support::device::{Device, Said, config};
 
 #[test]
@@ -181,7 +183,7 @@ fn stopping_drains_what_was_accepted_and_takes_nothing_new() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closing);
     connection.puback(id);
-    connection.expect(crate::support::broker::DISCONNECT);
+    connection.expect(DISCONNECT);
     assert_eq!(device.completion(token), Ok(None));
     device.event(EventKind::Stopped, 1);
     // Stopped, it queues again.
@@ -200,7 +202,7 @@ fn a_drain_that_runs_out_cancels_what_is_left() {
         device.completion(token).unwrap_err().kind(),
         ErrorKind::Cancelled
     );
-    connection.expect(crate::support::broker::DISCONNECT);
+    connection.expect(DISCONNECT);
     connection.expect_end();
     device.event(EventKind::Stopped, 1);
     assert!(
@@ -405,4 +407,36 @@ fn large_messages_of_many_threads_arrive_whole_and_in_the_order_of_each() {
         }
     });
     device.client.wait_flushed(PATIENCE).unwrap();
+}
+
+/// A system that closes a connection with bytes unread resets it, and the peer loses what it has not read.
+#[test]
+fn what_was_sent_before_a_stop_arrives_at_a_peer_that_sends_and_reads_late() {
+    const COUNT: usize = 60;
+    let broker = Broker::listen();
+    let device = Device::start(&config(broker.address()));
+    let mut connection = broker.accept(false);
+    // What the peer has not read is still the device's to send.
+    let small = SockRef::from(&connection.0).set_recv_buffer_size(8192);
+    small.unwrap();
+    device.client.wait_connected(PATIENCE).unwrap();
+    let mut flood = connection.0.try_clone().unwrap();
+    let message = publish("down", b"x", 0, 0);
+    let flood = std::thread::spawn(move || while flood.write_all(&message).is_ok() {});
+    for _ in 0..COUNT {
+        let sent = device
+            .client
+            .publish("up", &[7; 1000], Qos::AtMostOnce, false);
+        sent.unwrap();
+    }
+    device.client.stop(PATIENCE).unwrap();
+    // The device has every reason to be gone by now.
+    let _ = device.client.wait_stopped(Duration::from_millis(500));
+    for _ in 0..COUNT {
+        connection.expect(PUBLISH);
+    }
+    connection.expect(DISCONNECT);
+    connection.hang_up();
+    device.client.wait_stopped(PATIENCE).unwrap();
+    flood.join().unwrap();
 }
