@@ -28,6 +28,7 @@ use super::wire::{Connection, Dial, Wire};
 use crate::log::{Level, enabled, log};
 use crate::proto::codec::{self, Malformed, Packet};
 use crate::proto::device::Action;
+use crate::proto::queue::give_back;
 use crate::proto::spares::LARGE;
 use crate::{Error, Stage};
 
@@ -44,6 +45,10 @@ const BACKLOG: usize = 256 * 1024;
 /// How long it pauses at the most. Callbacks that take longer hold up neither acknowledgements nor
 /// the keep-alive.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a QoS 1 message waits for room while no callback returns. Then they are taken for stuck, and
+/// the connection ends: who cannot take messages must not look as if he could.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A deadline that moves by less than this is not worth setting the timer anew: it rings once for
 /// nothing.
@@ -70,6 +75,10 @@ pub(crate) struct Driver {
     /// Reading pauses, and when that ends. The time stays until callbacks have caught up.
     is_paused: bool,
     pause_ends: Option<Duration>,
+    /// A message that there is no room for, and what came behind it. Nothing is read meanwhile.
+    waiting: VecDeque<Packet>,
+    /// Until when it waits, if no callback returns before.
+    waits_until: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
     /// It has, and the sockets were asked once more after that.
@@ -130,6 +139,8 @@ impl Driver {
             reads_large: false,
             is_paused: false,
             pause_ends: None,
+            waiting: VecDeque::new(),
+            waits_until: Duration::MAX,
             timer: None,
             timer_at: Duration::MAX,
             has_rung: false,
@@ -144,6 +155,9 @@ impl Driver {
         // What has come goes before everything else: the application may wait for it, and it may be
         // what a timeout waits for.
         let now = clock::now();
+        if !self.waiting.is_empty() {
+            self.hand_over_what_waits(now);
+        }
         if matches!(wire.connection, Connection::Open(_)) && !self.pauses(now) {
             match self.read(cx, &mut wire, now) {
                 Poll::Ready(Ok(())) if hub.dispatcher().is_leaving(cx.waker()) => {
@@ -301,7 +315,24 @@ impl Driver {
             self.is_paused = now < *self.pause_ends.get_or_insert(now + PAUSE);
         }
         core.is_reading_paused = self.is_paused;
-        self.is_paused
+        self.is_paused || !self.waiting.is_empty()
+    }
+
+    /// Callbacks may have made room.
+    fn hand_over_what_waits(&mut self, now: Duration) {
+        let mut core = self.hub.lock();
+        core.device.handle_reading_waits(now);
+        if !core.is_full {
+            self.waits_until = now + PATIENCE;
+        }
+        if now < self.waits_until {
+            core.device.handle_what_fits(&mut self.waiting, now);
+        } else {
+            core.device.handle_packets(self.waiting.drain(..), now);
+        }
+        give_back(&mut self.waiting);
+        core.is_full = !self.waiting.is_empty();
+        self.hub.release(core);
     }
 
     /// Ready if something was read, pending if the socket is empty.
@@ -312,7 +343,7 @@ impl Driver {
         now: Duration,
     ) -> Poll<Result<(), Error>> {
         let mut total = 0;
-        while total < READ_TURN {
+        while total < READ_TURN && self.waiting.is_empty() {
             let Connection::Open(link) = &mut wire.connection else {
                 break;
             };
@@ -388,7 +419,12 @@ impl Driver {
         if packets.is_empty() {
             core.device.handle_received(now);
         } else {
-            core.device.handle_packets(packets.drain(..), now);
+            core.device.handle_what_fits(packets, now);
+        }
+        if !packets.is_empty() {
+            self.waiting.append(packets);
+            self.waits_until = now + PATIENCE;
+            core.is_full = true;
         }
         let is_sound = split.is_ok();
         if let Err(malformed) = split {
@@ -415,9 +451,10 @@ impl Driver {
         let chunk = wire.reset();
         self.inbound = BytesMut::new();
         (self.is_paused, self.pause_ends) = (false, None);
+        self.waiting = VecDeque::new();
         let entropy = clock::entropy();
         let mut core = self.hub.lock();
-        core.is_reading_paused = false;
+        (core.is_reading_paused, core.is_full) = (false, false);
         let budget = core.budget();
         let mut budget = budgets::lock(&budget);
         core.device
@@ -430,16 +467,23 @@ impl Driver {
     fn sleep(&mut self, cx: &mut Context<'_>, wire: &Wire) -> bool {
         let at = {
             // Nothing is read any more while a connection closes.
-            let is_paused = self.is_paused && matches!(wire.connection, Connection::Open(_));
+            let is_open = matches!(wire.connection, Connection::Open(_));
+            let is_paused = self.is_paused && is_open;
+            let is_full = !self.waiting.is_empty() && is_open;
             let mut core = self.hub.lock();
             let now = clock::now();
             let Some(due) = core.rest_until(wire.is_free(), now) else {
                 return false;
             };
             // They may have caught up since, and then nobody else says so.
-            if is_paused && !core.is_reading_paused {
+            if (is_paused && !core.is_reading_paused) || (is_full && !core.is_full) {
                 return false;
             }
+            let due = if is_full {
+                due.min(self.waits_until)
+            } else {
+                due
+            };
             let due = match self.pause_ends {
                 Some(ends) if is_paused => due.min(ends),
                 _ => due,

@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) rings_at: Duration,
     /// The driver lets callbacks catch up, and must be woken when they have.
     pub(crate) is_reading_paused: bool,
+    /// The driver has a message that there was no room for, since callbacks last returned.
+    pub(crate) is_full: bool,
     /// The driver found the wire taken and must be woken when it is free.
     wants_wire: bool,
     /// When the application last had something to send, and when that last left without the driver.
@@ -113,6 +115,7 @@ impl Hub {
                 waker: None,
                 rings_at: Duration::ZERO,
                 is_reading_paused: false,
+                is_full: false,
                 wants_wire: false,
                 last_call: Duration::ZERO,
                 last_aside: None,
@@ -344,8 +347,9 @@ impl Work for Hub {
             // Which it must give back in time.
             let keeps = !delivered.memory.is_empty();
             core.device.keep_memory(delivered.memory.into_iter(), now);
-            if core.is_reading_paused && core.device.inbox_level() <= CAUGHT_UP {
-                core.is_reading_paused = false;
+            let has_caught_up = core.is_reading_paused && core.device.inbox_level() <= CAUGHT_UP;
+            if std::mem::take(&mut core.is_full) || has_caught_up {
+                core.is_reading_paused &= !has_caught_up;
                 let waker = core.waker.take();
                 // Whoever writes a lone message has taken it, and would put it back.
                 core.wants_wire |= waker.is_none();

@@ -34,20 +34,19 @@ impl Inbox {
         }
     }
 
-    /// Whether a message whose packet has `len` bytes still fits; counts it, as waiting or as
-    /// dropped. One message always fits.
-    pub fn accept(&mut self, len: usize, is_qos_1: bool) -> bool {
+    /// Whether a message whose packet has `len` bytes fits. One always does.
+    pub fn has_room(&self, len: usize, is_qos_1: bool) -> bool {
         let fits = self.bytes == 0 || self.bytes + len + MESSAGE_OVERHEAD <= self.max_bytes;
-        match (fits, is_qos_1) {
-            (true, true) if self.held >= self.max_held => return false,
-            (true, true) => self.held += 1,
-            (true, false) => {}
-            (false, true) => return false,
-            (false, false) => {
-                self.dropped += 1;
-                return false;
-            }
+        fits && !(is_qos_1 && self.held >= self.max_held)
+    }
+
+    /// Takes a message, if there is room for it; counts it, as waiting or as dropped.
+    pub fn accept(&mut self, len: usize, is_qos_1: bool) -> bool {
+        if !self.has_room(len, is_qos_1) {
+            self.dropped += u64::from(!is_qos_1);
+            return false;
         }
+        self.held += usize::from(is_qos_1);
         self.bytes += len + MESSAGE_OVERHEAD;
         true
     }

@@ -3,6 +3,7 @@
 mod against_libmosquitto;
 mod against_mosquitto;
 mod against_simulator;
+mod backpressure;
 mod connect;
 mod doors;
 mod publish;

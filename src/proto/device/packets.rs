@@ -1,5 +1,6 @@
 //! What arrives from the platform, packet by packet.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ending::is_kick;
@@ -17,51 +18,86 @@ use crate::{Error, ErrorKind, Identity, Stage};
 const IDENTITY_TOPIC: &str = "/ext/auth/identity/response";
 
 impl<H: Clone> Device<H> {
-    /// Packets arrived, in this order.
+    /// Packets arrived, in this order. A QoS 1 message that there is no room for ends the connection.
     pub fn handle_packets(&mut self, packets: impl Iterator<Item = Packet>, now: Duration) {
         let mut acknowledged = false;
         for packet in packets {
-            if self.closing.is_some() {
-                return;
-            }
-            match (self.session.phase(), packet) {
-                (
-                    Phase::Connecting { .. },
-                    Packet::ConnAck {
-                        session_present,
-                        code,
-                    },
-                ) => {
-                    self.handle_connack(session_present, code, now);
-                }
-                (Phase::Connecting { .. }, _) => {
-                    self.fail_protocol("the first packet from the peer was not a CONNACK");
-                }
-                (_, Packet::ConnAck { .. }) => self.fail_protocol("a second CONNACK arrived"),
-                (_, Packet::Publish(publish)) => self.handle_publish(publish),
-                (_, Packet::PubAck { id }) => {
-                    acknowledged |= self.handle_ack(id, AckKind::Publish, &[], now);
-                }
-                (_, Packet::SubAck { id, codes }) => {
-                    let kind = AckKind::Subscribe(codes.len());
-                    acknowledged |= self.handle_ack(id, kind, &codes, now);
-                }
-                (_, Packet::UnsubAck { id }) => {
-                    acknowledged |= self.handle_ack(id, AckKind::Unsubscribe, &[], now);
-                }
-                (_, Packet::PingResp) => {
-                    if let Some(keep_alive) = &mut self.keep_alive {
-                        let round_trip = keep_alive.handle_pingresp(now);
-                        self.counters.ping_round_trip =
-                            round_trip.unwrap_or(self.counters.ping_round_trip);
-                    }
-                }
-            }
+            acknowledged |= self.handle_packet(packet, now);
         }
+        self.handle_activity(acknowledged, now);
+    }
+
+    /// As [`Device::handle_packets`], up to the first QoS 1 message that there is no room for. It waits
+    /// with everything behind it, and the peer must not be read from: MQTT 3.1.1 has no other way to
+    /// slow it down.
+    pub fn handle_what_fits(&mut self, packets: &mut VecDeque<Packet>, now: Duration) {
+        let mut acknowledged = false;
+        while let Some(packet) = packets.pop_front_if(|packet| self.has_room_for(packet)) {
+            acknowledged |= self.handle_packet(packet, now);
+        }
+        self.handle_activity(acknowledged, now);
+    }
+
+    fn has_room_for(&self, packet: &Packet) -> bool {
+        match packet {
+            Packet::Publish(publish) if publish.id().is_some() => {
+                self.inbox.has_room(publish.wire_len(), true)
+            }
+            _ => true,
+        }
+    }
+
+    /// Nothing is read at present: see [`Device::handle_what_fits`].
+    pub fn handle_reading_waits(&mut self, now: Duration) {
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.handle_reading_waits(now);
+        }
+    }
+
+    fn handle_activity(&mut self, acknowledged: bool, now: Duration) {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.handle_received(now);
             keep_alive.set_owed(self.outbox.is_owed(), acknowledged, now);
         }
+    }
+
+    /// Returns whether it acknowledged something.
+    fn handle_packet(&mut self, packet: Packet, now: Duration) -> bool {
+        if self.closing.is_some() {
+            return false;
+        }
+        match (self.session.phase(), packet) {
+            (
+                Phase::Connecting { .. },
+                Packet::ConnAck {
+                    session_present,
+                    code,
+                },
+            ) => {
+                self.handle_connack(session_present, code, now);
+            }
+            (Phase::Connecting { .. }, _) => {
+                self.fail_protocol("the first packet from the peer was not a CONNACK");
+            }
+            (_, Packet::ConnAck { .. }) => self.fail_protocol("a second CONNACK arrived"),
+            (_, Packet::Publish(publish)) => self.handle_publish(publish),
+            (_, Packet::PubAck { id }) => return self.handle_ack(id, AckKind::Publish, &[], now),
+            (_, Packet::SubAck { id, codes }) => {
+                let kind = AckKind::Subscribe(codes.len());
+                return self.handle_ack(id, kind, &codes, now);
+            }
+            (_, Packet::UnsubAck { id }) => {
+                return self.handle_ack(id, AckKind::Unsubscribe, &[], now);
+            }
+            (_, Packet::PingResp) => {
+                if let Some(keep_alive) = &mut self.keep_alive {
+                    let round_trip = keep_alive.handle_pingresp(now);
+                    self.counters.ping_round_trip =
+                        round_trip.unwrap_or(self.counters.ping_round_trip);
+                }
+            }
+        }
+        false
     }
 
     fn handle_connack(&mut self, session_present: bool, code: u8, now: Duration) {
@@ -198,7 +234,8 @@ impl<H: Clone> Device<H> {
         self.learn_identity(&publish);
         if !self.inbox.accept(publish.wire_len(), is_qos_1) {
             if is_qos_1 {
-                let text = "callbacks are too slow: as many QoS 1 messages wait as the inbox holds";
+                let text = "callbacks are too slow: as many QoS 1 messages wait as the inbox holds, \
+                            and none was handled for a while";
                 return self.fail(Error::new(ErrorKind::InboxOverflow, Stage::Session, text));
             }
             self.counters.dropped += 1;
