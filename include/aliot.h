@@ -1564,7 +1564,9 @@ aliot_result aliot_config_set_reconnect_ms(aliot_config *config, uint32_t min_ms
 
 /**
  * Attempts to connect in any minute, counted per identity and process: 1..5, default 5. On the
- * private profile 1..60000, or 0 for any number, which is the default there.
+ * private profile 1..60000, or 0 for any number, which is the default there. An attempt that ends
+ * before TCP begins (a clock that is not set, a file that cannot be read, a name that is not found)
+ * does not count.
  *
  * Source: the platform's limits, connects per device and minute.
  *

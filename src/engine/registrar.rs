@@ -127,8 +127,9 @@ async fn ask(
     codec::encode_connect(&mut connect, &credentials, KEEP_ALIVE_S, true)
         .map_err(|_| Error::argument("credentials", "exceed 65535 bytes"))?;
     let taken_at = take_from_budget(registration, deadline).await?;
-    let result = converse(registration, &target, connect, deadline).await;
-    if result.as_ref().err().map(Error::kind) == Some(ErrorKind::Dns) {
+    let mut dialled = false;
+    let result = converse(registration, &target, connect, deadline, &mut dialled).await;
+    if !dialled {
         // Nothing reached the platform (docs/design.md, section 9.2).
         budgets::lock(&budget(registration)).refund(taken_at);
     }
@@ -174,15 +175,16 @@ async fn converse(
     target: &Target,
     mut connect: BytesMut,
     deadline: Duration,
+    dialled: &mut bool,
 ) -> Result<(Identity, Conversation), Error> {
     let connecting = deadline.min(clock::now().saturating_add(target.connect_timeout));
     let mut stage = Stage::Resolve;
-    let dialled = within(
-        connecting,
-        dial(target, &mut |reached: Stage| stage = reached),
-    )
-    .await;
-    let link = dialled.unwrap_or_else(|| {
+    let mut watch = |reached: Stage| {
+        stage = reached;
+        *dialled |= reached == Stage::Tcp;
+    };
+    let link = within(connecting, dial(target, &mut watch)).await;
+    let link = link.unwrap_or_else(|| {
         let text =
             "the registration was given up before the platform was reached: nothing was sent";
         Err(Error::new(ErrorKind::ConnectTimeout, stage, text))

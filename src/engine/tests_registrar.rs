@@ -276,6 +276,21 @@ fn the_sixth_registration_within_a_minute_waits_longer_than_its_deadline() {
 }
 
 #[test]
+fn what_fails_before_anything_is_dialled_is_not_counted() {
+    let mut endpoint = Endpoint::host("127.0.0.1", 8883).unwrap();
+    let file = std::env::temp_dir().join(format!("aliot-rootless-{}.pem", std::process::id()));
+    std::fs::write(&file, Ca::new("rootless").pem()).unwrap();
+    endpoint.set_ca_file(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let kind = RegistrationKind::Preregistered;
+    let registration = Registration::new(&endpoint, "pk", "rootless", "ps", kind).unwrap();
+    for n in 1..=6 {
+        let error = registration.run(LONG, |_| true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TlsConfig, "number {n}: {error}");
+    }
+}
+
+#[test]
 fn a_handler_is_called_once_where_callbacks_run_and_may_not_block() {
     let answer = publish("/ext/register", ANSWER, None);
     let platform = Platform::new(&[&CONNACK, &answer], true);

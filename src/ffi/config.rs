@@ -270,7 +270,9 @@ pub extern "C" fn aliot_config_set_reconnect_ms(
 }
 
 /// Attempts to connect in any minute, counted per identity and process: 1..5, default 5. On the
-/// private profile 1..60000, or 0 for any number, which is the default there.
+/// private profile 1..60000, or 0 for any number, which is the default there. An attempt that ends
+/// before TCP begins (a clock that is not set, a file that cannot be read, a name that is not found)
+/// does not count.
 ///
 /// Source: the platform's limits, connects per device and minute.
 ///

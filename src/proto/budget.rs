@@ -68,8 +68,8 @@ impl Budget {
         }
     }
 
-    /// Gives back the attempt spent at `taken_at`: the platform never saw it, because the name
-    /// lookup failed.
+    /// Gives back the attempt spent at `taken_at`: the platform never saw it, because the
+    /// attempt ended before anything was dialled.
     pub fn refund(&mut self, taken_at: Duration) {
         if let Ok(place) = self.taken.binary_search(&taken_at) {
             self.taken.remove(place);

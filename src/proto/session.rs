@@ -26,6 +26,8 @@ pub enum Phase {
         taken: Duration,
         /// When its time began to run; `None` while it waits for other clients of the process.
         since: Option<Duration>,
+        /// The network was used: the platform may have seen it.
+        dialled: bool,
     },
     /// The platform accepted the device.
     Connected {
@@ -102,6 +104,7 @@ impl Session {
                     self.phase = Phase::Connecting {
                         taken: now,
                         since: Some(now),
+                        dialled: false,
                     };
                     true
                 }
@@ -130,9 +133,15 @@ impl Session {
     /// The attempt goes on; `dials` says that the platform sees it from now on, which is what the
     /// budget counts.
     pub fn resume(&mut self, dials: bool, now: Duration, budget: &mut Budget) {
-        if let Phase::Connecting { since, taken } = &mut self.phase {
+        if let Phase::Connecting {
+            since,
+            taken,
+            dialled,
+        } = &mut self.phase
+        {
             since.get_or_insert(now);
             if dials {
+                *dialled = true;
                 budget.postpone(*taken, now);
                 *taken = now;
             }
@@ -173,8 +182,8 @@ impl Session {
     ) -> Option<Event> {
         let kind = match self.phase {
             Phase::Stopped | Phase::Waiting { .. } => return None,
-            Phase::Connecting { taken, .. } => {
-                if error.as_ref().map(Error::kind) == Some(ErrorKind::Dns) {
+            Phase::Connecting { taken, dialled, .. } => {
+                if !dialled {
                     // Nothing reached the platform (docs/design.md, section 9.2).
                     budget.refund(taken);
                 }

@@ -342,7 +342,6 @@ impl World {
             Some(Action::Dial) => {
                 assert!(matches!(self.link, Link::None), "dialled twice");
                 self.link = Link::Dialing;
-                self.dials.push_back(self.now);
             }
             Some(Action::Hangup) => self.lose(None),
             Some(Action::Goodbye) => {
@@ -354,17 +353,14 @@ impl World {
         match self.link {
             Link::None => {}
             Link::Dialing => match self.rng.below(6) {
-                0 => {
-                    self.dials.pop_back();
-                    self.lose(Some(Error::new(ErrorKind::Dns, Stage::Resolve, "no name")));
+                0 => self.lose(Some(Error::new(ErrorKind::Dns, Stage::Resolve, "no name"))),
+                1 => {
+                    self.begin_tcp();
+                    self.lose(Some(Error::new(ErrorKind::Network, Stage::Tcp, "refused")));
                 }
-                1 => self.lose(Some(Error::new(ErrorKind::Network, Stage::Tcp, "refused"))),
                 2 => {}
                 _ => {
-                    let stage = Stage::Tcp;
-                    self.device.handle_stage(stage, self.now, &mut self.budget);
-                    self.dials.pop_back();
-                    self.dials.push_back(self.now);
+                    self.begin_tcp();
                     self.link = Link::Open;
                     self.broker.connect();
                     self.down.clear();
@@ -374,6 +370,13 @@ impl World {
             Link::Open => self.transfer(),
             Link::Closing => self.lose(None),
         }
+    }
+
+    /// From here on the platform sees the attempt.
+    fn begin_tcp(&mut self) {
+        let stage = Stage::Tcp;
+        self.device.handle_stage(stage, self.now, &mut self.budget);
+        self.dials.push_back(self.now);
     }
 
     fn transfer(&mut self) {

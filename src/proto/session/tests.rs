@@ -24,6 +24,13 @@ fn connecting(config: &Config) -> (Session, Budget) {
     (session, budget)
 }
 
+/// The same, where the platform may have seen the attempt.
+fn dialled(config: &Config) -> (Session, Budget) {
+    let (mut session, mut budget) = connecting(config);
+    session.resume(true, s(100), &mut budget);
+    (session, budget)
+}
+
 fn fail(session: &mut Session, kind: ErrorKind, now: Duration, budget: &mut Budget) -> Event {
     let error = Error::new(kind, Stage::Mqtt, "a test");
     let rival = (kind == ErrorKind::TakenOver).then_some(Rival::Announced);
@@ -55,18 +62,50 @@ fn the_time_stands_still_while_an_attempt_waits_for_others() {
     let taken = Phase::Connecting {
         taken: s(205),
         since: Some(s(200)),
+        dialled: true,
     };
     assert_eq!(session.phase(), taken);
     assert!(!budget.is_unused(s(264)) && budget.is_unused(s(265)));
 }
 
 #[test]
-fn a_name_that_is_not_found_costs_nothing() {
-    for (kind, is_free) in [(ErrorKind::Dns, true), (ErrorKind::Network, false)] {
+fn what_uses_no_network_costs_nothing() {
+    // The date is before the floor, a CA file cannot be read, there is no name, no time is left.
+    for kind in [
+        ErrorKind::TlsCertificate,
+        ErrorKind::TlsConfig,
+        ErrorKind::Dns,
+        ErrorKind::ConnectTimeout,
+    ] {
         let (mut session, mut budget) = connecting(&config());
+        // The name lookup begins, and the attempt waits for its turn.
+        session.resume(false, s(100), &mut budget);
+        session.pause();
         let event = fail(&mut session, kind, s(101), &mut budget);
         assert_eq!(event.kind, EventKind::ConnectFailed);
-        assert_eq!(budget.is_unused(s(101)), is_free, "{kind:?}");
+        assert!(budget.is_unused(s(101)), "{kind:?}");
+        let (mut session, mut budget) = dialled(&config());
+        fail(&mut session, kind, s(101), &mut budget);
+        assert!(!budget.is_unused(s(101)), "{kind:?} after TCP has begun");
+    }
+    // The application stopped it.
+    for (dials, is_free) in [(false, true), (true, false)] {
+        let (mut session, mut budget) = connecting(&config());
+        session.resume(dials, s(100), &mut budget);
+        session.handle_lost(None, None, s(101), 0, &mut budget);
+        assert_eq!(budget.is_unused(s(101)), is_free, "dials: {dials}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_late_leaves_all_attempts_for_later() {
+    let (mut session, mut budget) = connecting(&config());
+    let mut now = s(100);
+    for _ in 0..20 {
+        fail(&mut session, ErrorKind::TlsCertificate, now, &mut budget);
+        now += s(1);
+        session.retry_now(now);
+        assert!(session.handle_timeout(now, &mut budget), "{now:?}");
     }
 }
 
@@ -86,7 +125,7 @@ fn waiting_can_be_cut_short_and_not_made_longer() {
 #[test]
 fn the_delay_that_is_announced_is_the_one_that_the_budget_leaves() {
     let config = config();
-    let (mut session, _) = connecting(&config);
+    let (mut session, _) = dialled(&config);
     let mut budget = Budget::new(Some(1));
     budget.take(s(100)).unwrap();
     let event = fail(&mut session, ErrorKind::Network, s(101), &mut budget);
