@@ -464,7 +464,8 @@ typedef enum aliot_event_kind {
     /**
      * Another connection with the same identity replaced this one, as the platform has announced
      * (aliot_config_set_kick_notice), or so it seems: text says which. It seems so from the third
-     * connection in a row that the peer closes within 60 s. Comes before DISCONNECTED.
+     * connection in a row that the peer closes within 60 s, of which those that end after one and
+     * the same QoS 1 message count once: see aliot_client_publish. Comes before DISCONNECTED.
      */
     ALIOT_EVENT_KIND_TAKEN_OVER = 6,
     /**
@@ -1919,6 +1920,12 @@ aliot_result aliot_client_wait_stopped(aliot_client *client, uint32_t timeout_ms
  *
  * Messages of one QoS are sent in the order in which they were accepted; those of the two may
  * overtake each other.
+ *
+ * A QoS 1 message is sent on each connection until it is acknowledged. A platform may close the
+ * connection instead, because the device has no right to the topic: that message and those behind
+ * it then stay until it expires (aliot_client_publish_expiring) or the client is stopped. Nothing
+ * else gives it up. From the third such connection in a row on, DISCONNECTED has
+ * ALIOT_RESULT_CLOSED_BY_PEER, ALIOT_STAGE_PLATFORM, and a text that names topic and token.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT; ALIOT_RESULT_OUTBOX_FULL; ALIOT_RESULT_CLOSING while

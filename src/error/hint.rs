@@ -17,6 +17,12 @@ impl Error {
                  device, after 1.5 keep-alive periods of silence, and when the device is disabled \
                  or deleted in the console",
             ),
+            (ErrorKind::ClosedByPeer, Stage::Platform) => Some(
+                "the platform closes when a device publishes to a topic that it has no right to; \
+                 the message is sent again on each connection, and what waits behind it stays: \
+                 only its expiry (aliot_client_publish_expiring) or stopping the client frees the \
+                 queue",
+            ),
             (kind, _) => of_kind(kind),
         }
     }
@@ -135,6 +141,7 @@ mod tests {
             (ErrorKind::BadCredentials, Stage::Platform, "device secret"),
             (ErrorKind::ClosedByPeer, Stage::Mqtt, "the same device"),
             (ErrorKind::ClosedByPeer, Stage::Tls, "8883"),
+            (ErrorKind::ClosedByPeer, Stage::Platform, "only its expiry"),
         ] {
             assert!(hint(kind, stage).contains(part), "{kind:?}");
         }

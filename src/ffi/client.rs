@@ -227,6 +227,12 @@ pub extern "C" fn aliot_client_wait_stopped(
 /// Messages of one QoS are sent in the order in which they were accepted; those of the two may
 /// overtake each other.
 ///
+/// A QoS 1 message is sent on each connection until it is acknowledged. A platform may close the
+/// connection instead, because the device has no right to the topic: that message and those behind
+/// it then stay until it expires (aliot_client_publish_expiring) or the client is stopped. Nothing
+/// else gives it up. From the third such connection in a row on, DISCONNECTED has
+/// ALIOT_RESULT_CLOSED_BY_PEER, ALIOT_STAGE_PLATFORM, and a text that names topic and token.
+///
 /// # Errors
 ///
 /// ALIOT_RESULT_INVALID_ARGUMENT; ALIOT_RESULT_OUTBOX_FULL; ALIOT_RESULT_CLOSING while

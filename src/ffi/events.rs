@@ -29,7 +29,8 @@ pub enum aliot_event_kind {
     Stopped = 5,
     /// Another connection with the same identity replaced this one, as the platform has announced
     /// (aliot_config_set_kick_notice), or so it seems: text says which. It seems so from the third
-    /// connection in a row that the peer closes within 60 s. Comes before DISCONNECTED.
+    /// connection in a row that the peer closes within 60 s, of which those that end after one and
+    /// the same QoS 1 message count once: see aliot_client_publish. Comes before DISCONNECTED.
     TakenOver = 6,
     /// QoS 0 messages were lost: received ones because callbacks were too slow, or unsent ones
     /// without a token because the client stopped or because they made room for newer ones, see

@@ -124,6 +124,12 @@ pub fn header_len(packet: &[u8]) -> usize {
     2 + lengths.count()
 }
 
+/// The topic of an encoded QoS 1 PUBLISH.
+pub fn topic_of(publish: &[u8], id_at: usize) -> &str {
+    let topic = publish.get(header_len(publish) + 2..id_at);
+    std::str::from_utf8(topic.unwrap_or_default()).unwrap_or_default()
+}
+
 /// Appends a PUBACK.
 pub fn encode_puback(out: &mut BytesMut, id: u16) {
     out.put_u8(PUBACK << 4);

@@ -8,6 +8,8 @@ mod ending;
 mod packets;
 
 #[cfg(test)]
+mod tests_blocked;
+#[cfg(test)]
 mod tests_calls;
 #[cfg(test)]
 mod tests_found;
@@ -24,6 +26,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ending::Brief;
 use zeroize::Zeroize;
 
 use super::budget::Budget;
@@ -148,8 +151,7 @@ pub struct Device<H: Clone> {
     notice: Option<(u64, String)>,
     /// The end of the certificate that the application was last told of, and when that was.
     noticed: Option<(u64, Duration)>,
-    /// Connections in a row that the peer closed soon after it had accepted them.
-    brief: u32,
+    brief: Brief,
     /// Messages that were dropped since the last event that said so, and whether the application
     /// has not taken that one yet.
     dropped: u64,
@@ -181,7 +183,7 @@ impl<H: Clone> Device<H> {
             kicked: false,
             notice: None,
             noticed: None,
-            brief: 0,
+            brief: Brief::default(),
             dropped: 0,
             drop_is_told: false,
             outputs: VecDeque::new(),

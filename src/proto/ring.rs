@@ -89,6 +89,11 @@ impl<T> Ring<T> {
         self.slots.iter().flatten()
     }
 
+    /// The unacknowledged operations in the first `count` slots, oldest first.
+    pub fn first(&self, count: usize) -> impl Iterator<Item = &T> {
+        self.slots.iter().take(count).flatten()
+    }
+
     /// Gives back the memory if it is empty.
     pub fn rest(&mut self) {
         give_back(&mut self.slots);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use super::ending::Brief;
 use super::{Device, Output};
 use crate::proto::event::{Event, EventKind, State, Token};
 use crate::proto::outbox::{Encoded, Mark};
@@ -27,7 +28,7 @@ impl<H: Clone> Device<H> {
             ));
         }
         self.session.start(now);
-        (self.brief, self.last_failure) = (0, None);
+        (self.brief, self.last_failure) = (Brief::default(), None);
         Ok(())
     }
 

@@ -8,9 +8,10 @@ use zeroize::Zeroize;
 use super::{Action, Closing, Device, GOODBYE};
 use crate::proto::budget::Budget;
 use crate::proto::codec::{self, Publish};
-use crate::proto::event::{Event, EventKind};
+use crate::proto::event::{Event, EventKind, Token};
 use crate::proto::outbox::Chunk;
 use crate::proto::session::{Phase, Rival};
+use crate::proto::text::shown;
 use crate::{Error, ErrorKind, Stage};
 
 impl<H: Clone> Device<H> {
@@ -38,14 +39,25 @@ impl<H: Clone> Device<H> {
         (self.action, self.keep_alive, self.ping_in_control) = (None, None, false);
         // A callback that returns later acknowledges a message of a link that is no more.
         self.connection = self.connection.wrapping_add(1);
+        let under_way = self.outbox.under_way();
+        let under_way = under_way.map(|(token, topic)| (token, shown(topic)));
         self.outbox.handle_lost(chunk, &mut self.fallout);
         self.emit_fallout();
         let dropped = self.inbox.handle_lost();
         self.report_dropped(dropped);
-        let rival = error.as_ref().and_then(|error| self.rival(error, now));
-        if let (Some(rival), Some(error)) = (rival, &mut error) {
-            *error = self.taken_over(rival, error);
-            self.emit(Event::failure(EventKind::TakenOver, error.clone(), None));
+        let token = under_way.as_ref().map(|&(token, _)| token);
+        let rival = error
+            .as_ref()
+            .and_then(|error| self.rival(error, token, now));
+        match (rival, &mut error, under_way) {
+            (Some(rival), Some(error), _) => {
+                *error = self.taken_over(rival, error);
+                self.emit(Event::failure(EventKind::TakenOver, error.clone(), None));
+            }
+            (None, Some(error), Some(message)) if self.brief.has_one_message() => {
+                *error = self.blocked(message, error);
+            }
+            _ => {}
         }
         self.count_loss(error.as_ref().map(Error::kind));
         let event = self.session.handle_lost(error, rival, now, entropy, budget);
@@ -73,21 +85,22 @@ impl<H: Clone> Device<H> {
     }
 
     /// Whether the end of this connection, for the reason `error`, looks as if another connection
-    /// had taken over: the platform said so, or does the same thing again and again.
-    fn rival(&mut self, error: &Error, now: Duration) -> Option<Rival> {
+    /// had taken over: the platform said so, or does the same thing again and again. `message` was
+    /// the oldest without an acknowledgement.
+    fn rival(&mut self, error: &Error, message: Option<Token>, now: Duration) -> Option<Rival> {
         let kicked = std::mem::take(&mut self.kicked);
         let Phase::Connected { since } = self.session.phase() else {
             return None;
         };
         let brief = now.saturating_sub(since) < self.config.profile().stable_after;
         match (brief, error.kind()) {
-            (true, ErrorKind::ClosedByPeer) => self.brief = self.brief.saturating_add(1),
-            _ => self.brief = 0,
+            (true, ErrorKind::ClosedByPeer) => self.brief.count(message),
+            _ => self.brief = Brief::default(),
         }
         if kicked {
             return Some(Rival::Announced);
         }
-        (self.brief >= TAKE_OVER_AFTER).then_some(Rival::Suspected)
+        (self.brief.unexplained >= TAKE_OVER_AFTER).then_some(Rival::Suspected)
     }
 
     fn taken_over(&self, rival: Rival, error: &Error) -> Error {
@@ -95,11 +108,23 @@ impl<H: Clone> Device<H> {
             Rival::Announced => format!("as announced on {KICK_TOPIC}"),
             Rival::Suspected => format!(
                 "or so it seems: {} connections in a row were accepted and soon closed",
-                self.brief
+                self.brief.closed
             ),
         };
         let text = format!("another connection with this identity took over, {how} ({error})");
         Error::new(ErrorKind::TakenOver, Stage::Platform, text)
+    }
+
+    /// The peer closes whenever it gets this message, as MQTT-3.3.5-2 allows.
+    fn blocked(&self, (token, topic): (Token, String), error: &Error) -> Error {
+        let text = format!(
+            "the peer has closed {} connections in a row after the message on topic {topic}, token {}, \
+             which it has not acknowledged: {error}",
+            self.brief.with_message,
+            token.get(),
+        );
+        // Of the platform: it has its own hint.
+        Error::new(ErrorKind::ClosedByPeer, Stage::Platform, text)
     }
 
     pub(super) fn come_to_rest(&mut self) {
@@ -140,7 +165,41 @@ impl<H: Clone> Device<H> {
     }
 }
 
-/// Brief connections in a row that make the pattern of two devices with one identity.
+/// Connections in a row that the peer closed soon after it had accepted them.
+#[derive(Debug, Default)]
+pub(super) struct Brief {
+    closed: u32,
+    /// Without those that ended with the same message as the one before.
+    unexplained: u32,
+    /// The oldest message without an acknowledgement when the last one ended, and the connections in
+    /// a row that ended with it.
+    message: Option<Token>,
+    with_message: u32,
+}
+
+impl Brief {
+    fn count(&mut self, message: Option<Token>) {
+        self.closed = self.closed.saturating_add(1);
+        if message.is_some() && message == self.message {
+            self.with_message = self.with_message.saturating_add(1);
+        } else {
+            self.message = message;
+            self.with_message = u32::from(message.is_some());
+            self.unexplained = self.unexplained.saturating_add(1);
+        }
+        if self.has_one_message() {
+            self.unexplained = 0;
+        }
+    }
+
+    /// Whether one message is reason enough for the last of them.
+    fn has_one_message(&self) -> bool {
+        self.with_message >= TAKE_OVER_AFTER
+    }
+}
+
+/// Brief connections in a row that make the pattern of two devices with one identity, or of a
+/// message that the peer does not take.
 const TAKE_OVER_AFTER: u32 = 3;
 
 /// The platform's notice to the older of two connections with one identity.

@@ -95,7 +95,7 @@ impl Bench {
     }
 
     /// Kinds of the events since the last call, and how the operations ended.
-    fn told(&mut self) -> (Vec<EventKind>, Vec<(Token, Option<ErrorKind>)>) {
+    pub(super) fn told(&mut self) -> (Vec<EventKind>, Vec<(Token, Option<ErrorKind>)>) {
         let (mut events, mut ends) = (Vec::new(), Vec::new());
         for output in self.device.outputs().drain(..) {
             match output {

@@ -8,6 +8,7 @@ use zeroize::Zeroize;
 use super::{Fallout, FilterOp, Held, Outbox, Sent};
 use crate::proto::codec;
 use crate::proto::direct::Segment;
+use crate::proto::event::Token;
 use crate::proto::spares::LARGE;
 
 /// Bytes that one chunk takes from the ring before the socket is asked again.
@@ -111,6 +112,19 @@ impl Outbox {
     /// Whether the platform owes an acknowledgement.
     pub fn is_owed(&self) -> bool {
         !self.ring.is_empty()
+    }
+
+    /// The oldest message that left on this connection and has not been acknowledged, with its topic.
+    /// [`Outbox::handle_lost`] forgets it.
+    pub fn under_way(&self) -> Option<(Token, &str)> {
+        let sent = self.resend.unwrap_or(self.ring.len());
+        self.ring.first(sent).find_map(|sent| match sent {
+            Sent::Publish(entry) => {
+                let topic = codec::topic_of(entry.wire.bytes(), entry.id_at);
+                Some((entry.token, topic))
+            }
+            _ => None,
+        })
     }
 
     /// Moves what may be sent now into `chunk`.
