@@ -1852,7 +1852,12 @@ aliot_result aliot_client_stop(aliot_client *client, uint32_t drain_timeout_ms);
 /**
  * Ends the wait between two attempts, for an application that knows the network is back.
  *
- * The platform's limit of connects in a minute holds. Does nothing in any other state.
+ * The platform's limit of connects in a minute holds.
+ *
+ * Connected: asks the platform whether it is still there, for an application that knows that the
+ * device slept or the network changed. If no answer comes within the time that
+ * aliot_config_set_ping_timeout_ms allows, the link is dead and the client connects anew. While an
+ * answer is awaited, it asks for no second one. Does nothing in any other state.
  */
 aliot_result aliot_client_retry_now(aliot_client *client);
 

@@ -192,7 +192,9 @@ impl Client {
     }
 
     /// Ends the wait between two attempts, for an application that knows that the network is back.
-    /// The platform's budget of connections still holds. Does nothing in other states.
+    /// The platform's budget of connections still holds. Connected: asks the platform whether it is
+    /// still there, for an application that knows that the device slept or the network changed; a
+    /// dead link is then found after the ping timeout. Does nothing in other states.
     ///
     /// # Errors
     ///

@@ -120,7 +120,12 @@ pub extern "C" fn aliot_client_stop(
 
 /// Ends the wait between two attempts, for an application that knows the network is back.
 ///
-/// The platform's limit of connects in a minute holds. Does nothing in any other state.
+/// The platform's limit of connects in a minute holds.
+///
+/// Connected: asks the platform whether it is still there, for an application that knows that the
+/// device slept or the network changed. If no answer comes within the time that
+/// aliot_config_set_ping_timeout_ms allows, the link is dead and the client connects anew. While an
+/// answer is awaited, it asks for no second one. Does nothing in any other state.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_client_retry_now(client: *mut aliot_client) -> aliot_result {
     guard(|| Ok(CLIENTS.get(client)?.retry_now()?))

@@ -125,6 +125,16 @@ impl KeepAlive {
         }
     }
 
+    /// Whether a PINGREQ is to leave now, asked for by the application. None, while the answer to
+    /// another one is awaited.
+    pub fn ask_now(&mut self) -> bool {
+        let asks = self.ping == Ping::None;
+        if asks {
+            self.ping = Ping::Queued;
+        }
+        asks
+    }
+
     /// Bytes wait for the socket from `now` on.
     pub fn handle_write_waits(&mut self, now: Duration) {
         if !self.write_waits {

@@ -3,7 +3,7 @@
 use aliot::{Config, Endpoint, ErrorKind, EventKind, Identity, Qos};
 
 use crate::support::PATIENCE;
-use crate::support::broker::{Broker, CONNECT, PUBLISH, Packet, SUBSCRIBE, publish};
+use crate::support::broker::{Broker, CONNECT, PINGREQ, PUBLISH, Packet, SUBSCRIBE, publish};
 use crate::support::device::{Device, config, private};
 use crate::{connected, connected_with_session, is_silent, refused};
 
@@ -88,6 +88,7 @@ fn mqtt_3_1_0_2_there_is_one_connect_on_each_connection() {
     let (broker, device, mut connection) = connected();
     device.client.start().unwrap_err();
     device.client.retry_now().unwrap();
+    connection.expect(PINGREQ);
     device.publish("a", b"x");
     connection.expect(PUBLISH);
     connection.hang_up();

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 
 use super::ending::Brief;
 use super::{Device, Output};
+use crate::proto::codec;
 use crate::proto::event::{Event, EventKind, State, Token};
 use crate::proto::outbox::{Encoded, Mark};
 use crate::proto::qos::Qos;
@@ -40,9 +41,18 @@ impl<H: Clone> Device<H> {
         }
     }
 
-    /// Ends the wait between two attempts.
+    /// Ends the wait between two attempts. Connected: asks the peer whether it is still there.
     pub fn retry_now(&mut self, now: Duration) {
         self.session.retry_now(now);
+        // Nothing follows DISCONNECT.
+        if self.closing.is_none()
+            && self.leaving.is_none()
+            && let Some(keep_alive) = &mut self.keep_alive
+            && keep_alive.ask_now()
+        {
+            codec::encode_pingreq(&mut self.control);
+            self.ping_in_control = true;
+        }
     }
 
     /// Accepts a message.

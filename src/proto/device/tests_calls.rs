@@ -152,6 +152,61 @@ fn a_wait_ends_when_it_is_told_to() {
     bench.dial(T(100));
 }
 
+const PINGREQ: [u8; 2] = [0xC0, 0];
+
+#[test]
+fn a_connection_is_asked_at_once_whether_it_lives_and_not_twice() {
+    for keep_alive_s in [0, 300] {
+        let mut bench = Bench::new(|config| config.set_keep_alive_s(keep_alive_s).unwrap());
+        bench.device.start(T(0)).unwrap();
+        bench.connect(T(0));
+        bench.device.retry_now(T(100));
+        bench.device.retry_now(T(100));
+        assert!(bench.device.has_transmit(T(100)));
+        assert_eq!(bench.write(T(100)), PINGREQ);
+        bench.device.retry_now(T(101));
+        assert!(bench.write(T(101)).is_empty(), "an answer is owed");
+        bench.receive(Packet::PingResp, T(102));
+        assert_eq!(bench.device.counters().ping_round_trip, T(2));
+        bench.device.retry_now(T(103));
+        assert_eq!(bench.write(T(103)), PINGREQ);
+        assert_eq!(bench.device.poll_timeout(T(103)), Some(T(113)));
+        bench.device.handle_timeout(T(112), &mut bench.budget);
+        assert_eq!(bench.device.poll_action(), None);
+        bench.device.handle_timeout(T(113), &mut bench.budget);
+        assert_eq!(bench.device.poll_action(), Some(Action::Hangup));
+        bench.device.retry_now(T(113));
+        assert!(bench.device.control.is_empty(), "the link is given up");
+        bench.lose(ErrorKind::Network, T(113));
+        let failure = bench.device.last_failure().unwrap();
+        assert_eq!(failure.kind(), ErrorKind::KeepAliveTimeout);
+    }
+}
+
+#[test]
+fn nobody_is_asked_before_connack_or_after_disconnect() {
+    let mut bench = Bench::started();
+    bench.dial(T(0));
+    bench.device.retry_now(T(0));
+    assert!(bench.device.control.is_empty());
+    bench.device.handle_link_up();
+    let connect = bench.device.control.len();
+    bench.device.retry_now(T(0));
+    assert_eq!(bench.device.control.len(), connect);
+    bench.lose(ErrorKind::Network, T(0));
+    bench.connect(T(500));
+    bench.device.fail_protocol("for the test");
+    bench.device.retry_now(T(500));
+    assert!(bench.device.control.is_empty(), "the link is given up");
+    bench.device.poll_action();
+    bench.lose(ErrorKind::Network, T(500));
+    bench.connect(T(1000));
+    bench.device.stop(T(1000));
+    bench.device.handle_timeout(T(1000), &mut bench.budget);
+    bench.device.retry_now(T(1000));
+    assert_eq!(bench.write(T(1000)), DISCONNECT);
+}
+
 #[test]
 fn what_is_dropped_for_something_new_is_told_at_once() {
     let mut bench = Bench::new(|config| {
