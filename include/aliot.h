@@ -279,7 +279,10 @@ typedef enum aliot_outbox_policy {
  * ALIOT_EVENT_KIND_TAKEN_OVER.
  */
 typedef enum aliot_take_over_policy {
-    /** Waits the longest delay before it tries again. The default. */
+    /**
+     * Waits the longest delay, less up to a quarter at random, before it tries again. The
+     * default.
+     */
     ALIOT_TAKE_OVER_POLICY_WAIT = 0,
     /**
      * Stops, if the platform has said so; what only seems so is waited for. What is queued stays
@@ -1556,7 +1559,8 @@ aliot_result aliot_config_set_ack_timeout_ms(aliot_config *config, uint32_t time
  * that failed and after a connection that ended.
  *
  * The delay doubles with each failure, half of it is random, and it starts over once a connection
- * has held for 60 seconds.
+ * has held for 60 seconds. Refused credentials wait the longest delay at once, less up to a quarter
+ * at random.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT outside that range or if `min_ms` exceeds `max_ms`.

@@ -253,7 +253,8 @@ pub extern "C" fn aliot_config_set_ack_timeout_ms(
 /// that failed and after a connection that ended.
 ///
 /// The delay doubles with each failure, half of it is random, and it starts over once a connection
-/// has held for 60 seconds.
+/// has held for 60 seconds. Refused credentials wait the longest delay at once, less up to a quarter
+/// at random.
 ///
 /// # Errors
 ///

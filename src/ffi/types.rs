@@ -161,7 +161,8 @@ pub enum aliot_outbox_policy {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum aliot_take_over_policy {
-    /// Waits the longest delay before it tries again. The default.
+    /// Waits the longest delay, less up to a quarter at random, before it tries again. The
+    /// default.
     Wait = 0,
     /// Stops, if the platform has said so; what only seems so is waited for. What is queued stays
     /// queued for the next start.

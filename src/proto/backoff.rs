@@ -31,12 +31,20 @@ impl Backoff {
         half + half.mul_f64(f64::from(entropy) / f64::from(u32::MAX))
     }
 
+    /// Delay where trying again soon cannot help: the longest, less up to a quarter at random, so that
+    /// a fleet that was refused together does not return together. `entropy` is as with
+    /// [`Backoff::delay`].
+    pub fn longest(&self, entropy: u32) -> Duration {
+        let quarter = self.max / 4;
+        self.max - quarter + quarter.mul_f64(f64::from(entropy) / f64::from(u32::MAX))
+    }
+
     /// The ceiling of the first delay.
     pub fn min(&self) -> Duration {
         self.min
     }
 
-    /// The longest delay: also what is waited after refused credentials and a take-over.
+    /// What no delay exceeds.
     pub fn max(&self) -> Duration {
         self.max
     }
@@ -69,6 +77,13 @@ mod tests {
             shortest,
             [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]
         );
+    }
+
+    #[test]
+    fn a_quarter_of_the_longest_delay_is_random() {
+        let longest = |entropy| platform().longest(entropy).as_secs();
+        let half = u32::MAX / 2 + 1;
+        assert_eq!([0, half, u32::MAX].map(longest), [90, 105, 120]);
     }
 
     #[test]

@@ -53,7 +53,6 @@ pub struct Session {
     retry: u32,
     /// `None`: the first failure is the last.
     backoff: Option<Backoff>,
-    longest: Duration,
     stable_after: Duration,
     connect_timeout: Duration,
     take_over_policy: TakeOverPolicy,
@@ -66,7 +65,6 @@ impl Session {
             phase: Phase::Stopped,
             retry: 0,
             backoff: config.reconnect(),
-            longest: config.reconnect_max(),
             stable_after: config.profile().stable_after,
             connect_timeout: config.endpoint().connect_timeout(),
             take_over_policy: config.take_over_policy(),
@@ -171,7 +169,7 @@ impl Session {
     /// which the session rests). Returns the event that says so.
     ///
     /// `rival` is what is known of another connection that took over. `entropy` spreads the next
-    /// attempt: see [`Backoff::delay`].
+    /// attempt: see [`Backoff::delay`] and [`Backoff::longest`].
     pub fn handle_lost(
         &mut self,
         error: Option<Error>,
@@ -221,7 +219,7 @@ impl Session {
         };
         let waits = rival.is_some() && self.take_over_policy != TakeOverPolicy::Fight;
         let delay = if waits || waits_longest(error.kind()) {
-            self.longest
+            backoff.longest(entropy)
         } else {
             backoff.delay(self.retry, entropy)
         };

@@ -342,7 +342,7 @@ fn what_only_looks_like_a_rival_is_waited_for_and_stops_nothing() {
     }
     assert!(bench.told().0.contains(&EventKind::TakenOver));
     assert_eq!(bench.device.state(), State::Waiting);
-    assert_eq!(bench.device.poll_timeout(T(2001)), Some(T(2001 + 120)));
+    assert_eq!(bench.device.poll_timeout(T(2001)), Some(T(2001 + 90)));
     bench.connect(T(3000));
     let kick = Bench::message("/ext/notify", br#"{"title":"kick"}"#);
     bench.receive(kick, T(3000));

@@ -123,6 +123,17 @@ fn waiting_can_be_cut_short_and_not_made_longer() {
 }
 
 #[test]
+fn devices_that_are_refused_together_do_not_return_together() {
+    for (entropy, delay) in [(0, s(90)), (u32::MAX, s(120))] {
+        let (mut session, mut budget) = dialled(&config());
+        let error = Error::new(ErrorKind::NotAuthorized, Stage::Platform, "a test");
+        let event = session.handle_lost(Some(error), None, s(101), entropy, &mut budget);
+        assert_eq!(event.unwrap().retry_in, Some(delay));
+        assert_eq!(session.poll_timeout(), Some(s(101) + delay));
+    }
+}
+
+#[test]
 fn the_delay_that_is_announced_is_the_one_that_the_budget_leaves() {
     let config = config();
     let (mut session, _) = dialled(&config);
