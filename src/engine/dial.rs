@@ -15,7 +15,6 @@ use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::expiry::{self, Notice};
 use super::link::Link;
@@ -171,7 +170,7 @@ async fn encrypt(
     watch: &mut dyn Watch,
 ) -> Result<Link, Error> {
     watch.stage(Stage::Tls);
-    let stream = TlsConnector::from(Arc::clone(&settings.config))
+    let stream = settings
         .connect(name, stream)
         .await
         .map_err(|error| tls_error::in_handshake(&error, target.verified_name(), &target.tls))?;

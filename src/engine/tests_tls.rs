@@ -1,12 +1,14 @@
 //! Tests of TLS: what is accepted, what is refused, and whether the refusal names the cause.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, DnType, date_time_ymd};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ALL_VERSIONS, ServerConfig};
+use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
 use super::roots;
@@ -282,6 +284,124 @@ fn the_second_connection_resumes_the_session_of_the_first() {
                 assert_eq!(text.ends_with("resumed"), expected, "{text}");
             }
         }
+    });
+}
+
+/// A handshake record with a ServerHello of TLS 1.2 that agrees to resume what `hello`, a
+/// ClientHello in its record, asks for, without extensions. `suite` is the place among those of
+/// ECDSA that the client offers; the server took the first.
+fn resuming(hello: &[u8], suite: usize) -> Vec<u8> {
+    const ECDSA: [[u8; 2]; 3] = [[0xC0, 0x2B], [0xC0, 0x2C], [0xCC, 0xA9]];
+    // After the heads of record and message, version and random.
+    let (id, rest) = hello[43..].split_at(1 + usize::from(hello[43]));
+    let offered = rest[2..].chunks_exact(2);
+    let mut known = offered.filter(|offered| ECDSA.iter().any(|suite| suite == offered));
+    let suite = known.nth(suite).unwrap();
+    let body = [&[3, 3][..], &[7; 32], id, suite, &[0]].concat();
+    let len = u8::try_from(body.len()).unwrap();
+    [&[0x16, 3, 3, 0, len + 4, 2, 0, 0, len][..], &body].concat()
+}
+
+/// What a server makes of a ClientHello in its record.
+type Answer = fn(&[u8]) -> Vec<u8>;
+
+/// A server that echoes on its first connection and on every second one after it. On the others the
+/// ClientHello gets `answer`, and nothing more.
+async fn limping(config: ServerConfig, answer: Answer) -> SocketAddr {
+    let (listener, address) = listen().await;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if number % 2 == 1 {
+                let mut hello = vec![0; 5];
+                stream.read_exact(&mut hello).await.unwrap();
+                let len = usize::from(u16::from_be_bytes([hello[3], hello[4]]));
+                hello.resize(5 + len, 0);
+                stream.read_exact(&mut hello[5..]).await.unwrap();
+                stream.write_all(&answer(&hello)).await.unwrap();
+                continue;
+            }
+            let stream = acceptor.accept(stream).await.unwrap();
+            let (mut reader, mut writer) = tokio::io::split(stream);
+            let _ = tokio::io::copy(&mut reader, &mut writer).await;
+        }
+    });
+    address
+}
+
+/// Servers that share the key of their tickets and not their settings would otherwise shut a process
+/// out that has begun with one of them, until it is started anew.
+#[test]
+fn sessions_are_forgotten_when_a_handshake_fails() {
+    const VARIED: &str = "goes on with an earlier TLS session in another way than it began";
+    let alert: Answer = |_| vec![0x15, 3, 3, 0, 2, 2, 40];
+    let cases: [(&'static SupportedProtocolVersion, Answer, &str); 5] = [
+        // What OpenSSL says when the extended master secret is missing that the session had.
+        (
+            &TLS12,
+            alert,
+            "or could not go on with an earlier TLS session",
+        ),
+        (&TLS12, |hello| resuming(hello, 0), VARIED),
+        (&TLS12, |hello| resuming(hello, 1), VARIED),
+        (&TLS12, |_| Vec::new(), "closed the connection"),
+        (
+            &TLS13,
+            alert,
+            "or could not go on with an earlier TLS session",
+        ),
+    ];
+    for (version, answer, words) in cases {
+        run(async {
+            let ca = Ca::new("limping");
+            let config = ca.server_with(&[NAME], &[version], |_| ());
+            let target = named(limping(config, answer).await, ca.trust(), NAME);
+            for _ in 0..2 {
+                let mut link = connect(&target).await.unwrap();
+                link.echo().await;
+                let text = link.description();
+                assert!(!text.ends_with("resumed"), "{words}: {text}");
+                drop(link);
+                let error = connect(&target).await.unwrap_err();
+                assert_eq!(error.stage(), Stage::Tls);
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        });
+    }
+}
+
+/// A server that hangs when it is asked to resume would do so at each attempt.
+#[test]
+fn sessions_are_forgotten_when_a_handshake_is_given_up() {
+    run(async {
+        let ca = Ca::new("given up");
+        let config = ca.server_with(&[NAME], &[&TLS12], |_| ());
+        let (listener, address) = listen().await;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let target = named(address, ca.trust(), NAME);
+        let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                if number == 1 {
+                    stream.read_u8().await.unwrap();
+                    asked.send(stream).unwrap();
+                    continue;
+                }
+                let stream = acceptor.accept(stream).await.unwrap();
+                let (mut reader, mut writer) = tokio::io::split(stream);
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+            }
+        });
+        connect(&target).await.unwrap().echo().await;
+        tokio::select! {
+            outcome = connect(&target) => panic!("{outcome:?}"),
+            stream = is_asked.recv() => assert!(stream.is_some()),
+        }
+        let link = connect(&target).await.unwrap();
+        let text = link.description();
+        assert!(!text.ends_with("resumed"), "{text}");
     });
 }
 

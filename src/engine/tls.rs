@@ -2,14 +2,17 @@
 //! certificate.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore as _, Resumption, WebPkiServerVerifier,
+};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, KeyProvider};
-use rustls::pki_types::{PrivateKeyDer, UnixTime};
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
@@ -18,10 +21,13 @@ use rustls::{
     SupportedProtocolVersion,
 };
 use sha2::{Digest, Sha256};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
 use super::expiry::Anchor;
 use super::pem::{private_key, read_file, read_secret_file, root_store, shown_path, unusable};
+use super::socket::Socket;
 use super::verifier::Verifier;
 use super::{clock, roots};
 use crate::error::Error;
@@ -40,8 +46,49 @@ static SHARED: Configs = Configs::new();
 /// A configuration, and what is known of its roots.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) config: Arc<ClientConfig>,
+    config: Arc<ClientConfig>,
+    /// Those of `config`.
+    sessions: Arc<ClientSessionMemoryCache>,
     pub(crate) anchors: Arc<[Anchor]>,
+}
+
+impl Settings {
+    /// Shakes hands with the server `name` at the other end of `stream`.
+    ///
+    /// Whatever ends that early costs the sessions of that name: one of them may be the reason, and
+    /// would be tried again for as long as the process lives. Source: RFC 5246, 7.2.2.
+    pub(super) async fn connect(
+        &self,
+        name: ServerName<'static>,
+        stream: Socket,
+    ) -> io::Result<TlsStream<Socket>> {
+        let mut attempt = Attempt {
+            sessions: &self.sessions,
+            name,
+            has_succeeded: false,
+        };
+        let stream = TlsConnector::from(Arc::clone(&self.config))
+            .connect(attempt.name.clone(), stream)
+            .await?;
+        attempt.has_succeeded = true;
+        Ok(stream)
+    }
+}
+
+/// A handshake, which may fail or be given up.
+struct Attempt<'a> {
+    sessions: &'a ClientSessionMemoryCache,
+    name: ServerName<'static>,
+    has_succeeded: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.has_succeeded {
+            self.sessions.remove_tls12_session(&self.name);
+            while self.sessions.take_tls13_ticket(&self.name).is_some() {}
+        }
+    }
 }
 
 /// The settings for `options`.
@@ -286,9 +333,11 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
     };
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    let sessions = Arc::new(ClientSessionMemoryCache::new(SESSIONS));
+    config.resumption = Resumption::store(Arc::clone(&sessions) as _);
     Ok(Settings {
         config: Arc::new(config),
+        sessions,
         anchors,
     })
 }

@@ -4,7 +4,10 @@ use std::io;
 use std::time::UNIX_EPOCH;
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertificateError, InvalidMessage, OtherError, PeerIncompatible,
+    PeerMisbehaved,
+};
 
 use super::clock;
 use super::pem::shown_path;
@@ -71,6 +74,15 @@ fn from_rustls(error: &rustls::Error, name: &str, options: &TlsOptions) -> Error
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => handshake(no_version(options.versions)),
+        Tls::PeerMisbehaved(
+            PeerMisbehaved::ResumptionOfferedWithVariedCipherSuite
+            | PeerMisbehaved::ResumptionOfferedWithVariedEms
+            | PeerMisbehaved::ResumptionOfferedWithIncompatibleCipherSuite,
+        ) => handshake(format!(
+            "the server goes on with an earlier TLS session in another way than it began ({error}), \
+             as when several servers share their tickets but not their settings: that session is \
+             forgotten now, and the next attempt begins a new one"
+        )),
         Tls::AlertReceived(AlertDescription::ProtocolVersion) => {
             handshake(no_version(options.versions))
         }
@@ -100,7 +112,7 @@ fn alert_text(alert: AlertDescription) -> String {
         AlertDescription::ProtocolVersion => OLD_VERSION.to_owned(),
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => format!(
             "the server refused the handshake (alert {name}): perhaps it has no cipher suite with \
-             ECDHE and AEAD"
+             ECDHE and AEAD, or could not go on with an earlier TLS session, which is forgotten now"
         ),
         AlertDescription::UnrecognisedName => {
             format!("the server does not know the name asked for (alert {name})")
