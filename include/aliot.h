@@ -480,8 +480,9 @@ typedef enum aliot_event_kind {
     /** The platform refused to restore a subscription after a reconnect; text is its filter. */
     ALIOT_EVENT_KIND_SUBSCRIPTION_LOST = 8,
     /**
-     * The server's certificate, or the root it leads to, ends within the time that
-     * aliot_endpoint_set_expiry_warning_days says, or has ended; text tells which and when.
+     * The server's certificate, the root it leads to, or this device's own certificate ends within
+     * the time that aliot_endpoint_set_expiry_warning_days says, or has ended; text tells which and
+     * when.
      */
     ALIOT_EVENT_KIND_CERTIFICATE_EXPIRES_SOON = 9,
     /**
@@ -1304,9 +1305,10 @@ aliot_result aliot_endpoint_pin_server_key(aliot_endpoint *endpoint, const char 
 aliot_result aliot_endpoint_set_tls_versions(aliot_endpoint *endpoint, aliot_tls_versions versions);
 
 /**
- * How many days before the end of the server's certificate, or of the root it leads to, the event
- * CERTIFICATE_EXPIRES_SOON comes: 0..3650, 0 for never, default 30. It comes after CONNECTED, at
- * most once a day.
+ * How many days before the end of the server's certificate, of the root it leads to, or of the
+ * device's own certificate the event CERTIFICATE_EXPIRES_SOON comes: 0..3650, 0 for
+ * never, default 30. It comes after CONNECTED, at most once a day, and tells of the one that ends
+ * first; of one that has ended, and connects all the same, only if no other ends soon.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT outside that range.
@@ -1318,6 +1320,9 @@ aliot_result aliot_endpoint_set_expiry_warning_days(aliot_endpoint *endpoint, ui
  *
  * `certificate` is its chain as PEM, the device's own first. `key` is its private key as PEM:
  * PKCS#8, PKCS#1 or SEC1, not encrypted. Both are copied; the key's copy is overwritten in the end.
+ *
+ * The event CERTIFICATE_EXPIRES_SOON warns before the device's own certificate ends. A server that
+ * refuses it makes connecting fail with ALIOT_RESULT_TLS_HANDSHAKE, whose text and hint say so.
  *
  * Errors:
  * ALIOT_RESULT_TLS_CONFIG says what is wrong with which; ALIOT_RESULT_INVALID_STATE if the library

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-mod hint;
+pub(crate) mod hint;
 
 /// Part of the way from a call to the platform in which something failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -233,6 +233,8 @@ struct Inner {
     os_error: Option<i32>,
     connack: Option<u8>,
     tls: Option<Box<str>>,
+    /// Instead of the one for kind and stage.
+    hint: Option<&'static str>,
     cause: Option<Error>,
 }
 
@@ -257,6 +259,7 @@ impl Error {
             os_error: None,
             connack: None,
             tls: None,
+            hint: None,
             cause: None,
         }))
     }
@@ -298,6 +301,13 @@ impl Error {
         let mut text = detail.to_string();
         text.truncate(text.floor_char_boundary(TLS_DETAIL_LEN));
         self.0.tls = Some(text.into());
+        self
+    }
+
+    /// Gives it a hint of its own, where the one for kind and stage would mislead.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {
+        self.0.hint = Some(hint);
         self
     }
 

@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::expiry::{self, Notice};
+use super::expiry::Notice;
 use super::link::Link;
 use super::socket::Socket;
 use super::tls::Settings;
@@ -175,9 +175,7 @@ async fn encrypt(
         .await
         .map_err(|error| tls_error::in_handshake(&error, target.verified_name(), &target.tls))?;
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let within = target.tls.expiry_warning;
-    let now = tls_error::now_s();
-    if let Some(notice) = expiry::notice(shown, &settings.anchors, now, within) {
+    if let Some(notice) = settings.notice(shown, target.tls.expiry_warning) {
         watch.notice(notice);
     }
     Ok(Link::tls(stream))

@@ -1,4 +1,4 @@
-//! Certificates that end soon: those the server shows, and the roots they lead to.
+//! Certificates that end soon: those the server shows, the roots they lead to, and the device's own.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -42,23 +42,49 @@ pub(crate) struct Notice {
     pub(crate) text: String,
 }
 
-/// What there is to say about the certificates `shown` at the time `now`, in seconds since 1970, if
-/// the end of one is no further away than `within`. The one that ends first counts.
+/// A certificate that may end soon.
+struct Candidate {
+    ends: u64,
+    what: String,
+    /// The device's own.
+    is_own: bool,
+}
+
+impl Candidate {
+    fn new(ends: u64, what: &str, name: &[u8]) -> Self {
+        let what = match common_name(name) {
+            Some(name) => format!("{what} {name:?}"),
+            None => what.to_owned(),
+        };
+        Self {
+            ends,
+            what,
+            is_own: false,
+        }
+    }
+}
+
+/// What there is to say about the certificates `shown`, the roots and the device's own certificate,
+/// which ends at `own_ends`, at the time `now`, in seconds since 1970, if the end of one is no further
+/// away than `within`. The one that ends first counts; one that has ended, and with which the
+/// connection came about all the same, only if there is no other.
 pub(super) fn notice(
     shown: &[CertificateDer<'_>],
     anchors: &[Anchor],
+    own_ends: Option<u64>,
     now: u64,
     within: Duration,
 ) -> Option<Notice> {
+    if within.is_zero() {
+        return None;
+    }
     let shown: Vec<_> = shown
         .iter()
         .filter_map(|der| Certificate::parse(der))
         .collect();
-    let leaf = shown.first()?;
-    let what = |what: &str, name: &[u8]| match common_name(name) {
-        Some(name) => format!("{what} {name:?}"),
-        None => what.to_owned(),
-    };
+    let leaf = shown
+        .first()
+        .map(|leaf| Candidate::new(leaf.not_after, "the server's certificate", &[]));
     // Of several roots that would do, the TLS library took one: the last to end is enough.
     let root = anchors
         .iter()
@@ -68,25 +94,40 @@ pub(super) fn notice(
                 .any(|certificate| certificate.issuer == anchor.subject)
         })
         .max_by_key(|anchor| anchor.not_after)
-        .map(|anchor| (anchor.not_after, what("the root", &anchor.subject)));
+        .map(|anchor| Candidate::new(anchor.not_after, "the root", &anchor.subject));
     let intermediates = shown.iter().skip(1).map(|certificate| {
-        let name = what("the intermediate certificate", certificate.subject);
-        (certificate.not_after, name)
+        Candidate::new(
+            certificate.not_after,
+            "the intermediate certificate",
+            certificate.subject,
+        )
     });
-    let leaf = (leaf.not_after, "the server's certificate".to_owned());
-    let (ends, what) = std::iter::once(leaf)
+    let own = own_ends.map(|ends| Candidate {
+        is_own: true,
+        ..Candidate::new(ends, "this device's own certificate", &[])
+    });
+    let last = now.saturating_add(within.as_secs());
+    let Candidate { ends, what, is_own } = leaf
+        .into_iter()
         .chain(intermediates)
         .chain(root)
-        .min_by_key(|(ends, _)| *ends)?;
-    if within.is_zero() || ends > now.saturating_add(within.as_secs()) {
-        return None;
-    }
+        .chain(own)
+        .filter(|candidate| candidate.ends <= last)
+        .min_by_key(|candidate| (candidate.ends <= now, candidate.ends))?;
     let date = date_text(ends);
-    let text = if ends <= now {
-        format!("{what} ended on {date}; other devices may no longer accept it")
-    } else {
-        let days = (ends - now) / 86_400;
-        format!("{what} ends on {date}, in {days} days")
+    let text = match (ends.checked_sub(now).filter(|left| *left > 0), is_own) {
+        (None, false) => format!("{what} ended on {date}; other devices may no longer accept it"),
+        (None, true) => format!(
+            "{what} ended on {date}: give the device a new one, for servers that judge it refuse it"
+        ),
+        (Some(left), false) => format!("{what} ends on {date}, in {} days", left / DAY_S),
+        (Some(left), true) => format!(
+            "{what} ends on {date}, in {} days: give the device a new one before, or the server \
+             will refuse it",
+            left / DAY_S
+        ),
     };
     Some(Notice { ends, text })
 }
+
+const DAY_S: u64 = 86_400;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::dial::Target;
 use super::link::Link;
 use super::testing::{Ca, connect, echo, listen, pair, provider, run, target};
-use crate::error::{ErrorKind, Stage};
+use crate::error::{ErrorKind, Stage, hint};
 use crate::proto::trust::Trust;
 
 /// A client without TLS and the server's end.
@@ -233,7 +233,10 @@ fn a_server_that_wants_a_client_certificate_is_understood() {
             };
             assert_eq!(error.kind(), ErrorKind::TlsHandshake, "{error}");
             assert_eq!(error.stage(), Stage::Tls);
-            assert!(error.to_string().contains("client certificate"), "{error}");
+            let text = error.to_string();
+            let expected = "perhaps it wants a client certificate, and there is none to show";
+            assert!(text.contains(expected), "{text}");
+            assert_eq!(error.hint(), Some(hint::NO_CERTIFICATE));
         }
     });
 }

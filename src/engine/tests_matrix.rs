@@ -73,7 +73,7 @@ impl Watch for Notices {
     }
 }
 
-async fn notices(target: &Target) -> (Result<(), Error>, Vec<Notice>) {
+pub(super) async fn notices(target: &Target) -> (Result<(), Error>, Vec<Notice>) {
     let mut notices = Notices::default();
     let link = dial(target, &mut notices).await;
     if let Ok(mut link) = link {

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore as _, Resumption, WebPkiServerVerifier,
 };
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, KeyProvider};
-use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
@@ -25,12 +25,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
-use super::expiry::Anchor;
+use super::expiry::{self, Anchor, Notice};
 use super::pem::{private_key, read_file, read_secret_file, root_store, shown_path, unusable};
 use super::socket::Socket;
 use super::verifier::Verifier;
-use super::{clock, roots};
+use super::{clock, roots, tls_error};
 use crate::error::Error;
+use crate::proto::certificate::Certificate;
 use crate::proto::trust::{ClientCertificate, TlsOptions, TlsVersions, Trust};
 
 /// TLS sessions remembered for each configuration, shared by all clients that use it.
@@ -50,9 +51,18 @@ pub(crate) struct Settings {
     /// Those of `config`.
     sessions: Arc<ClientSessionMemoryCache>,
     pub(crate) anchors: Arc<[Anchor]>,
+    /// When the device's own certificate ends, in seconds since 1970. `None` without one.
+    own_ends: Option<u64>,
 }
 
 impl Settings {
+    /// What there is to say about a certificate that ends `within` some time: one that the server
+    /// has `shown`, a root, or the device's own.
+    pub(super) fn notice(&self, shown: &[CertificateDer<'_>], within: Duration) -> Option<Notice> {
+        let now = tls_error::now_s();
+        expiry::notice(shown, &self.anchors, self.own_ends, now, within)
+    }
+
     /// Shakes hands with the server `name` at the other end of `stream`.
     ///
     /// Whatever ends that early costs the sessions of that name: one of them may be the reason, and
@@ -311,6 +321,7 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
     let builder = builder
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut own_ends = None;
     let mut config = match &material.client {
         None => builder.with_no_client_auth(),
         // No code for signing either.
@@ -319,6 +330,8 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
         }
         Some(ClientMaterial { certificate, key }) => {
             let chain = super::pem::certificates(&certificate.0, &certificate.1)?;
+            let own = chain.first().and_then(|der| Certificate::parse(der));
+            own_ends = own.map(|certificate| certificate.not_after);
             let private = private_key(&key.0, &key.1)?;
             // What with_client_auth_cert does, but for the DER, which it would leave behind.
             let certified = any_supported_type(private.der())
@@ -339,6 +352,7 @@ fn build(material: &Material<'_>) -> Result<Settings, Error> {
         config: Arc::new(config),
         sessions,
         anchors,
+        own_ends,
     })
 }
 

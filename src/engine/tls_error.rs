@@ -12,7 +12,7 @@ use rustls::{
 use super::clock;
 use super::pem::shown_path;
 use super::verifier::Finding;
-use crate::error::{Error, ErrorKind, Stage};
+use crate::error::{Error, ErrorKind, Stage, hint};
 use crate::proto::trust::{TlsOptions, TlsVersions, Trust};
 
 /// The rustls error inside an IO error, if there is one.
@@ -43,8 +43,15 @@ pub(super) fn in_handshake(error: &io::Error, name: &str, options: &TlsOptions) 
 /// A TLS failure on a connection that had been established.
 pub(super) fn after_handshake(error: &rustls::Error) -> Error {
     let failure = match error {
-        // A server of TLS 1.3 that refuses the client does so after the client's last word.
-        rustls::Error::AlertReceived(alert) => handshake(alert_text(*alert)),
+        // A server of TLS 1.3 that refuses the client does so after the client's last word. What it
+        // says tells whether it was shown a certificate (RFC 8446, 4.4.2.4 and 6.2), but for rules.
+        rustls::Error::AlertReceived(AlertDescription::AccessDenied) => handshake(
+            "the server's rules do not let this device in (alert AccessDenied): they may look at \
+             its certificate, or want one",
+        ),
+        rustls::Error::AlertReceived(alert) => {
+            from_alert(*alert, *alert != AlertDescription::CertificateRequired)
+        }
         error => Error::new(
             ErrorKind::Network,
             Stage::Tls,
@@ -86,7 +93,7 @@ fn from_rustls(error: &rustls::Error, name: &str, options: &TlsOptions) -> Error
         Tls::AlertReceived(AlertDescription::ProtocolVersion) => {
             handshake(no_version(options.versions))
         }
-        Tls::AlertReceived(alert) => handshake(alert_text(*alert)),
+        Tls::AlertReceived(alert) => from_alert(*alert, options.client.is_some()),
         Tls::FailedToGetRandomBytes => Error::new(
             ErrorKind::NoResources,
             Stage::Tls,
@@ -106,8 +113,40 @@ fn no_version(versions: TlsVersions) -> &'static str {
 
 const OLD_VERSION: &str = "the server speaks no TLS version from 1.2 on, and older ones are unsafe";
 
-fn alert_text(alert: AlertDescription) -> String {
+/// What an alert of the server means. `has_certificate`: whether this device has one to show.
+fn from_alert(alert: AlertDescription, has_certificate: bool) -> Error {
     let name = alert.as_str().unwrap_or("unknown alert");
+    let why = match alert {
+        AlertDescription::CertificateExpired => {
+            "it has ended, or the server's clock is wrong, or an intermediate certificate has ended"
+        }
+        AlertDescription::CertificateRevoked => "it has been revoked",
+        AlertDescription::UnknownCA => {
+            "the server does not trust who signed it, or an intermediate certificate is missing"
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnsupportedCertificate => {
+            "it is damaged, or not of a kind that the server takes"
+        }
+        AlertDescription::AccessDenied => "the server's rules do not let it in",
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
+            "it was not shown, because the server takes no signature with its kind of key"
+        }
+        alert => return handshake(alert_text(alert, name)),
+    };
+    if has_certificate {
+        let text = format!("the server refused this device's certificate (alert {name}): {why}");
+        return handshake(text).with_hint(hint::OWN_CERTIFICATE);
+    }
+    let text = format!(
+        "the server refused this device (alert {name}): perhaps it wants a client certificate, and \
+         there is none to show"
+    );
+    handshake(text).with_hint(hint::NO_CERTIFICATE)
+}
+
+fn alert_text(alert: AlertDescription, name: &str) -> String {
     match alert {
         AlertDescription::ProtocolVersion => OLD_VERSION.to_owned(),
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => format!(
@@ -117,14 +156,6 @@ fn alert_text(alert: AlertDescription) -> String {
         AlertDescription::UnrecognisedName => {
             format!("the server does not know the name asked for (alert {name})")
         }
-        AlertDescription::CertificateRequired
-        | AlertDescription::NoCertificate
-        | AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::AccessDenied => format!(
-            "the server refused this client (alert {name}): perhaps it wants a client \
-             certificate, and there is none to give"
-        ),
         _ => format!("the server broke off TLS (alert {name})"),
     }
 }

@@ -7,6 +7,9 @@ impl Error {
     /// `None` where the error's own text is all there is to say.
     pub fn hint(&self) -> Option<&'static str> {
         let root = self.root();
+        if root.hint.is_some() {
+            return root.hint;
+        }
         match (root.kind, root.stage) {
             (ErrorKind::Network | ErrorKind::ClosedByPeer, Stage::Tls) => Some(
                 "a TLS server answers on 8883 (instances) and on 443 and 1883 (regions); anything \
@@ -27,6 +30,16 @@ impl Error {
         }
     }
 }
+
+/// Where a server does not take the certificate that this device shows.
+pub(crate) const OWN_CERTIFICATE: &str = "it is the device's certificate that is refused, not the server's: compare its dates and its \
+     issuer with the console, which also revokes certificates, and give the new one with \
+     aliot_endpoint_set_client_certificate_files or _pem";
+
+/// Where a server wants a certificate that this device does not show.
+pub(crate) const NO_CERTIFICATE: &str = "servers for devices with X.509 certificates want one from each: \
+     aliot_endpoint_set_client_certificate_files or _pem sets it, with a key that is RSA, ECDSA P-256 \
+     or P-384, or Ed25519";
 
 /// Source: the platform's pages "Establish MQTT connections", "Limits" and "Error codes".
 fn of_kind(kind: ErrorKind) -> Option<&'static str> {
@@ -149,6 +162,11 @@ mod tests {
 
     #[test]
     fn a_hint_has_neither_a_full_stop_nor_a_line_feed() {
+        for own in [OWN_CERTIFICATE, NO_CERTIFICATE] {
+            let error = Error::new(ErrorKind::TlsHandshake, Stage::Tls, "x").with_hint(own);
+            assert_eq!(error.hint(), Some(own));
+            assert!(!own.ends_with('.') && !own.contains('\n'), "{own}");
+        }
         for stage in [Stage::Tls, Stage::Mqtt, Stage::Platform] {
             for kind in ErrorKind::ALL {
                 let hint = hint(kind, stage);

@@ -38,8 +38,9 @@ pub enum aliot_event_kind {
     MessagesDropped = 7,
     /// The platform refused to restore a subscription after a reconnect; text is its filter.
     SubscriptionLost = 8,
-    /// The server's certificate, or the root it leads to, ends within the time that
-    /// aliot_endpoint_set_expiry_warning_days says, or has ended; text tells which and when.
+    /// The server's certificate, the root it leads to, or this device's own certificate ends within
+    /// the time that aliot_endpoint_set_expiry_warning_days says, or has ended; text tells which and
+    /// when.
     CertificateExpiresSoon = 9,
     /// The platform has said which device the client certificate belongs to. The client keeps it
     /// until it is destroyed; the application saves it for the next start.

@@ -169,9 +169,10 @@ pub extern "C" fn aliot_endpoint_set_tls_versions(
     })
 }
 
-/// How many days before the end of the server's certificate, or of the root it leads to, the event
-/// CERTIFICATE_EXPIRES_SOON comes: 0..3650, 0 for never, default 30. It comes after CONNECTED, at
-/// most once a day.
+/// How many days before the end of the server's certificate, of the root it leads to, or of the
+/// device's own certificate the event CERTIFICATE_EXPIRES_SOON comes: 0..3650, 0 for
+/// never, default 30. It comes after CONNECTED, at most once a day, and tells of the one that ends
+/// first; of one that has ended, and connects all the same, only if no other ends soon.
 ///
 /// # Errors
 ///
@@ -190,6 +191,9 @@ pub extern "C" fn aliot_endpoint_set_expiry_warning_days(
 ///
 /// `certificate` is its chain as PEM, the device's own first. `key` is its private key as PEM:
 /// PKCS#8, PKCS#1 or SEC1, not encrypted. Both are copied; the key's copy is overwritten in the end.
+///
+/// The event CERTIFICATE_EXPIRES_SOON warns before the device's own certificate ends. A server that
+/// refuses it makes connecting fail with ALIOT_RESULT_TLS_HANDSHAKE, whose text and hint say so.
 ///
 /// # Errors
 ///

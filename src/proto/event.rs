@@ -64,7 +64,8 @@ pub enum EventKind {
     MessagesDropped = 7,
     /// A subscription that was restored after a reconnect has been refused.
     SubscriptionLost = 8,
-    /// The server's certificate, or the root it leads to, ends soon or has ended.
+    /// The server's certificate, the root it leads to, or the device's own certificate ends soon or
+    /// has ended.
     CertificateExpiresSoon = 9,
     /// The platform has said which device the client certificate belongs to. The client keeps it.
     IdentityReceived = 10,
@@ -82,7 +83,7 @@ impl EventKind {
             Self::TakenOver => "was taken over",
             Self::MessagesDropped => "dropped messages",
             Self::SubscriptionLost => "lost a subscription",
-            Self::CertificateExpiresSoon => "is shown a certificate that ends soon",
+            Self::CertificateExpiresSoon => "connects with a certificate that ends soon",
             Self::IdentityReceived => "has learnt whose certificate it is",
         }
     }

@@ -78,7 +78,7 @@ pub(crate) struct TlsOptions {
     pub(crate) pins: Vec<[u8; 32]>,
     pub(crate) versions: TlsVersions,
     pub(crate) client: Option<ClientCertificate>,
-    /// How long before its end a certificate is warned about; zero for never.
+    /// How long before its end a certificate, the client's too, is warned about; zero for never.
     pub(crate) expiry_warning: Duration,
 }
 
@@ -112,8 +112,8 @@ impl Endpoint {
     }
 
     /// Warns, by the event [`CertificateExpiresSoon`](crate::EventKind::CertificateExpiresSoon), so
-    /// many days before the server's certificate or the root it leads to ends: 0 to 3650, 0 for
-    /// never. Default 30.
+    /// many days before the server's certificate, the root it leads to, or the client certificate
+    /// ends: 0 to 3650, 0 for never. Default 30.
     ///
     /// # Errors
     ///
