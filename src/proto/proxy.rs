@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::Secret;
 
-/// Longest answer of an HTTP proxy that is waited for.
+/// Longest answer of an HTTP proxy that is waited for, with what comes before it in the meantime.
 const HTTP_ANSWER_LEN: usize = 16 * 1024;
 
 type Login<'a> = Option<&'a (String, Secret)>;
@@ -55,22 +55,33 @@ pub(crate) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// What has come of an HTTP proxy's answer: `None` while it is incomplete.
 ///
+/// Interim answers before it mean nothing, but for 101, which would be an answer to something else.
+/// Source: RFC 9110, 15.2.
+///
 /// # Errors
 ///
 /// What the proxy says instead of yes.
 pub(crate) fn http_answer(bytes: &[u8]) -> Option<Result<(), String>> {
     let text = String::from_utf8_lossy(bytes);
-    if !"HTTP/1.".starts_with(text.get(..7).unwrap_or(&text)) {
-        return Some(Err("it does not speak HTTP".to_owned()));
-    }
-    let Some(end) = text.find("\r\n\r\n") else {
-        let too_long = bytes.len() > HTTP_ANSWER_LEN;
-        return too_long.then(|| Err("its answer has no end".to_owned()));
+    let mut rest = &*text;
+    let (status, code) = loop {
+        if !"HTTP/1.".starts_with(rest.get(..7).unwrap_or(rest)) {
+            return Some(Err("it does not speak HTTP".to_owned()));
+        }
+        let Some((answer, after)) = rest.split_once("\r\n\r\n") else {
+            let too_long = bytes.len() > HTTP_ANSWER_LEN;
+            return too_long.then(|| Err("its answer has no end".to_owned()));
+        };
+        rest = after;
+        let status = answer.lines().next().unwrap_or_default();
+        let code = status.split(' ').nth(1).unwrap_or_default().as_bytes();
+        let is_interim = matches!(code, [b'1', _, _]) && code != b"101";
+        if !is_interim {
+            break (status, code);
+        }
     };
-    let status = text.lines().next().unwrap_or_default();
-    let code = status.split(' ').nth(1).unwrap_or_default();
-    Some(match code.as_bytes() {
-        [b'2', _, _] if end + 4 == text.len() => Ok(()),
+    Some(match code {
+        [b'2', _, _] if rest.is_empty() => Ok(()),
         [b'2', _, _] => Err("it sends more than an answer".to_owned()),
         b"407" => Err(format!(
             "it wants a user name and a password, or others than were given ({})",
@@ -268,6 +279,35 @@ mod tests {
         let problem = http_answer(hostile.as_bytes()).unwrap().unwrap_err();
         let expected = format!("it answers HTTP/1.1 500 [2J{}", "x".repeat(64));
         assert_eq!(problem, expected);
+    }
+
+    #[test]
+    fn interim_answers_of_an_http_proxy_are_passed_over() {
+        const INTERIM: &str =
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+        let yes = format!("{INTERIM}HTTP/1.1 200 OK\r\nVia: x\r\n\r\n");
+        for len in 0..yes.len() {
+            assert_eq!(http_answer(&yes.as_bytes()[..len]), None, "{len}");
+        }
+        assert_eq!(http_answer(yes.as_bytes()), Some(Ok(())));
+        for (last, words) in [
+            ("HTTP/1.1 403 No\r\n\r\n", "it answers HTTP/1.1 403 No"),
+            ("HTTP/1.1 407 No\r\n\r\n", "user name"),
+            ("HTTP/1.1 200 OK\r\n\r\n\x20", "more than an answer"),
+            ("\x20\x02", "does not speak HTTP"),
+            // Something else than was asked for, and another protocol from there on.
+            ("HTTP/1.1 101 Switching\r\n\r\n", "it answers HTTP/1.1 101"),
+            ("HTTP/1.1 1\r\n\r\n", "it answers HTTP/1.1 1"),
+        ] {
+            let problem = http_answer(format!("{INTERIM}{last}").as_bytes());
+            let problem = problem.unwrap().unwrap_err();
+            assert!(problem.contains(words), "{problem}");
+        }
+        // They count as well, so that they come to an end.
+        let endless = INTERIM.repeat(HTTP_ANSWER_LEN / INTERIM.len() + 1);
+        let problem = http_answer(endless.as_bytes()).unwrap().unwrap_err();
+        assert_eq!(problem, "its answer has no end");
+        assert_eq!(http_answer(&endless.as_bytes()[..HTTP_ANSWER_LEN]), None);
     }
 
     #[test]
