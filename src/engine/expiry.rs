@@ -120,14 +120,20 @@ pub(super) fn notice(
         (None, true) => format!(
             "{what} ended on {date}: give the device a new one, for servers that judge it refuse it"
         ),
-        (Some(left), false) => format!("{what} ends on {date}, in {} days", left / DAY_S),
+        (Some(left), false) => format!("{what} ends on {date}, in {}", days(left)),
         (Some(left), true) => format!(
-            "{what} ends on {date}, in {} days: give the device a new one before, or the server \
-             will refuse it",
-            left / DAY_S
+            "{what} ends on {date}, in {}: give the device a new one before, or the server will \
+             refuse it",
+            days(left)
         ),
     };
     Some(Notice { ends, text })
 }
 
-const DAY_S: u64 = 86_400;
+fn days(seconds: u64) -> String {
+    match seconds / 86_400 {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}

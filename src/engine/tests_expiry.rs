@@ -108,6 +108,16 @@ fn what_ends_first_is_told_and_what_has_ended_only_if_there_is_nothing_else() {
             ),
         }
     }
+    for (seconds, words) in [
+        (1, "in less than a day: "),
+        (DAY - 1, "in less than a day: "),
+        (DAY, "in 1 day: "),
+        (2 * DAY - 1, "in 1 day: "),
+        (2 * DAY, "in 2 days: "),
+    ] {
+        let text = ask(&good, Some(before + seconds), before, 5).unwrap();
+        assert!(text.contains(words), "{text}");
+    }
     // Without a certificate of the server's that can be read, there is still the device's own.
     let own = notice(&[], &[], Some(before + 1), before, Duration::from_secs(DAY));
     assert_eq!(own.map(|own| own.ends), Some(before + 1));
