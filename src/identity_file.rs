@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use crate::{Error, ErrorKind, Identity, Stage};
@@ -42,8 +43,8 @@ impl Identity {
         let temporary = beside(path)?;
         let folder = parent(path);
         // Before anything is written: whoever cannot open it could not flush it either.
-        let opened =
-            File::open(folder).map_err(|error| refused("open the folder", folder, &error))?;
+        let opened = open(folder, OFlag::O_DIRECTORY)
+            .map_err(|error| refused("open the folder", folder, &error))?;
         let replaced = write_private(&temporary, text.expose().as_bytes())
             .map_err(|error| refused("write", &temporary, &error))
             .and_then(|()| {
@@ -78,7 +79,7 @@ impl Identity {
     /// others than its owner have any permission on it; [`ErrorKind::FileDamaged`] if it is cut off,
     /// changed or something else; [`ErrorKind::FileAccess`] if the system refuses.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let mut file = File::open(path).map_err(|error| match error.kind() {
+        let mut file = open(path, OFlag::O_NONBLOCK).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => failure(
                 ErrorKind::FileNotFound,
                 format!("there is no file {}", path.display()),
@@ -119,6 +120,14 @@ impl Identity {
         Self::from_text(&text)
             .map_err(|error| failure(error.kind(), format!("{}: {error}", path.display())))
     }
+}
+
+/// Opens for reading, with `flags` under which a FIFO is not waited for until somebody writes.
+fn open(path: &Path, flags: OFlag) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
 }
 
 /// A name in the same folder that nobody else uses.
@@ -241,6 +250,30 @@ mod tests {
         assert_eq!(kind(&path), ErrorKind::FileDamaged);
         write_private(&path, &vec![b'x'; 2 << 20]).unwrap();
         assert_eq!(kind(&path), ErrorKind::FileDamaged);
+    }
+
+    #[test]
+    fn a_fifo_is_refused_and_not_waited_for() {
+        let folder = Folder::new("fifo");
+        let fifo = folder.0.join("fifo");
+        let made = process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let loaded = Identity::load(&fifo).unwrap_err();
+            let saved = identity("secret").save(&fifo.join("identity"));
+            tell.send((loaded, saved.unwrap_err())).unwrap();
+        });
+        let (loaded, saved) = told
+            .recv_timeout(std::time::Duration::from_secs(30))
+            .expect("waits for the FIFO");
+        assert_eq!(loaded.kind(), ErrorKind::FileDamaged);
+        assert!(
+            loaded.to_string().contains("not a regular file"),
+            "{loaded}"
+        );
+        assert_eq!(saved.kind(), ErrorKind::FileAccess);
+        assert_eq!(saved.os_error(), Some(nix::errno::Errno::ENOTDIR as i32));
     }
 
     #[test]

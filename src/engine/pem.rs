@@ -1,10 +1,12 @@
 //! PEM data: certificates and private keys out of it, and what people give instead.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
+use nix::fcntl::OFlag;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{
@@ -128,9 +130,17 @@ pub(super) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, Error> {
 /// As [`read_file`], for what must not stay in memory.
 pub(super) fn read_secret_file(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut content = Zeroizing::new(Vec::new());
-    File::open(path)
+    OpenOptions::new()
+        .read(true)
+        // A FIFO would be waited for until somebody writes into it.
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)
         .and_then(|file| {
-            let len = file.metadata()?.len().min(PEM_MAX as u64);
+            let about = file.metadata()?;
+            if !about.is_file() {
+                return Err(io::Error::other("it is not a regular file"));
+            }
+            let len = about.len().min(PEM_MAX as u64);
             // So that it never grows, which would leave a copy behind.
             content.reserve_exact(usize::try_from(len).unwrap_or_default() + 64);
             // One byte more than is taken, so that the check of the size sees it.

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, DnType, date_time_ymd};
@@ -484,6 +487,23 @@ fn a_ca_file_that_cannot_be_read_is_named_with_the_reason() {
         error.to_string().contains("/nowhere/ca.pem: No such file"),
         "{error}"
     );
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("ca.pem");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    for path in [fifo, folder.path().to_owned(), "/dev/null".into()] {
+        let (tell, told) = channel();
+        thread::spawn(move || tell.send(client_config(&Trust::File(path))));
+        let answer = told.recv_timeout(Duration::from_secs(30));
+        let error = answer.expect("waits for the FIFO").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TlsConfig);
+        let text = error.to_string();
+        assert!(text.contains("is not a regular file"), "{text}");
+    }
 }
 
 #[test]
