@@ -8,18 +8,24 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::dial::out_of_resources;
+use super::tls::{self, Settings};
 use crate::error::{Error, ErrorKind, Stage};
+use crate::proto::trust::TlsOptions;
 
-/// Threads at the same time, for ten thousand clients may ask at once.
-static THREADS: Semaphore = Semaphore::const_new(8);
+/// Lookups by host.
+static LOOKUPS: Desk<String, Vec<SocketAddr>> = Desk::new(Stage::Resolve, 8, false);
+
+/// Readings of files by where the options are, which stay there meanwhile. Their threads are their
+/// own: storage that hangs must not take name lookup away from those who read no file.
+static READINGS: Desk<usize, Arc<Settings>> = Desk::new(Stage::Tls, 4, true);
 
 /// How long a thread waits for more work.
 const LINGER: Duration = Duration::from_millis(250);
@@ -38,94 +44,135 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 });
 static HANDED_OVER: Condvar = Condvar::new();
 
-type Addresses = Result<Vec<SocketAddr>, Error>;
-
-/// Lookups on their way, by host. What they found is not kept: each reconnect asks anew.
-static LOOKUPS: Mutex<BTreeMap<String, watch::Receiver<Option<Addresses>>>> =
-    Mutex::new(BTreeMap::new());
-
-/// Runs `work` on a thread of its own.
-///
-/// # Errors
-///
-/// `NoResources` if the system refuses the thread, `Internal` if `work` panics.
-pub(super) async fn run<T: Send + 'static>(
-    stage: Stage,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
-    let permit = permit(stage).await?;
-    let (sender, receiver) = oneshot::channel();
-    hand_over(stage, move || {
-        // Nobody listens any more if the dial was given up.
-        let _ = sender.send(work());
-        drop(permit);
-    })?;
-    receiver.await.map_err(|_| no_answer(stage))
-}
-
 /// The addresses of `host`, at least one, with port 0.
 ///
-/// All who ask for one host at the same time share one lookup. It goes on when they have given up,
-/// so that a name server that does not answer costs one thread, however often it is asked.
+/// # Errors
+///
+/// `Dns` with the system's reason, and the errors of [`Desk::ask`].
+pub(super) async fn lookup(host: &str) -> Result<Vec<SocketAddr>, Error> {
+    let asked = host.to_owned();
+    LOOKUPS
+        .ask(&host.to_owned(), move || ask_system(&asked))
+        .await
+}
+
+/// As [`tls::settings`], for options that name files.
 ///
 /// # Errors
 ///
-/// `Dns` with the system's reason, and the errors of [`run`].
-pub(super) async fn lookup(host: &str) -> Addresses {
-    loop {
-        let (sender, mut receiver) = join(host);
-        let begun_here = sender.is_some();
-        if let Some(sender) = sender {
-            begin_lookup(host, sender).await?;
+/// Those of [`tls::settings`] and [`Desk::ask`].
+pub(super) async fn settings(options: &Arc<TlsOptions>) -> Result<Arc<Settings>, Error> {
+    let key = Arc::as_ptr(options).addr();
+    let options = Arc::clone(options);
+    READINGS.ask(&key, move || tls::settings(&options)).await
+}
+
+type Outcome<T> = Option<Result<T, Error>>;
+
+/// Where work of one kind is asked for.
+///
+/// All who ask for the same at the same time share one piece of work. It goes on when they have
+/// given up, so that what does not answer costs one thread, however often it is asked. What came out
+/// is not kept: each reconnect asks anew.
+struct Desk<K: 'static, T: 'static> {
+    stage: Stage,
+    /// Threads at the same time, for ten thousand clients may ask at once.
+    threads: Semaphore,
+    /// Whether threads wait for more work.
+    lingers: bool,
+    under_way: Mutex<BTreeMap<K, watch::Receiver<Outcome<T>>>>,
+}
+
+impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
+    const fn new(stage: Stage, threads: usize, lingers: bool) -> Self {
+        Self {
+            stage,
+            threads: Semaphore::const_new(threads),
+            lingers,
+            under_way: Mutex::new(BTreeMap::new()),
         }
-        let found = receiver.wait_for(Option::is_some).await;
-        match found.ok().and_then(|addresses| addresses.clone()) {
-            Some(addresses) => return addresses,
-            None if begun_here => return Err(no_answer(Stage::Resolve)),
-            // Whoever had begun it gave up or failed before there was a thread.
-            None => (),
+    }
+
+    /// What comes out of the work that is under way for `key`, or of `work`, on another thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of the work; `NoResources` if the system refuses the thread, `Internal` if `work` panics.
+    async fn ask(
+        &'static self,
+        key: &K,
+        work: impl FnOnce() -> Result<T, Error> + Clone + Send + 'static,
+    ) -> Result<T, Error> {
+        loop {
+            let (sender, mut receiver) = self.join(key);
+            let begun_here = sender.is_some();
+            if let Some(sender) = sender {
+                self.begin(key.clone(), sender, work.clone()).await?;
+            }
+            let outcome = receiver.wait_for(Option::is_some).await;
+            match outcome.ok().and_then(|outcome| outcome.clone()) {
+                Some(outcome) => return outcome,
+                None if begun_here => return Err(no_answer(self.stage)),
+                // Whoever had begun it gave up or failed before there was a thread.
+                None => (),
+            }
         }
+    }
+
+    async fn begin(
+        &'static self,
+        key: K,
+        sender: watch::Sender<Outcome<T>>,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let permit = self.threads.acquire().await;
+        // Nothing closes the semaphore.
+        let permit = permit.map_err(|_| no_answer(self.stage))?;
+        let work = move || {
+            let outcome = work();
+            self.forget(&key);
+            let _ = sender.send(Some(outcome));
+            drop(permit);
+        };
+        if self.lingers {
+            hand_over(self.stage, work)
+        } else {
+            spawn(self.stage, work)
+        }
+    }
+
+    /// Joins what is under way, or begins it: then there is a sender to do it with.
+    fn join(
+        &self,
+        key: &K,
+    ) -> (
+        Option<watch::Sender<Outcome<T>>>,
+        watch::Receiver<Outcome<T>>,
+    ) {
+        let mut under_way = self.under_way();
+        if let Some(receiver) = under_way.get(key) {
+            // An error means that nobody is at it any more.
+            if receiver.has_changed().is_ok() {
+                return (None, receiver.clone());
+            }
+        }
+        let (sender, receiver) = watch::channel(None);
+        under_way.insert(key.clone(), receiver.clone());
+        (Some(sender), receiver)
+    }
+
+    fn forget(&self, key: &K) {
+        self.under_way().remove(key);
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<K, watch::Receiver<Outcome<T>>>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn begin_lookup(host: &str, sender: watch::Sender<Option<Addresses>>) -> Result<(), Error> {
-    let permit = permit(Stage::Resolve).await?;
-    let host = host.to_owned();
-    spawn(Stage::Resolve, move || {
-        let addresses = ask_system(&host);
-        forget(&host);
-        let _ = sender.send(Some(addresses));
-        drop(permit);
-    })
-}
-
-/// Joins the lookup that is on its way, or begins one: then there is a sender to do it with.
-fn join(
-    host: &str,
-) -> (
-    Option<watch::Sender<Option<Addresses>>>,
-    watch::Receiver<Option<Addresses>>,
-) {
-    let mut lookups = LOOKUPS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(receiver) = lookups.get(host) {
-        // An error means that nobody is at it any more.
-        if receiver.has_changed().is_ok() {
-            return (None, receiver.clone());
-        }
-    }
-    let (sender, receiver) = watch::channel(None);
-    lookups.insert(host.to_owned(), receiver.clone());
-    (Some(sender), receiver)
-}
-
-fn forget(host: &str) {
-    LOOKUPS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(host);
-}
-
-fn ask_system(host: &str) -> Addresses {
+fn ask_system(host: &str) -> Result<Vec<SocketAddr>, Error> {
     let failed = |kind, reason: String| {
         let text = format!("cannot look up {host}: {reason}");
         Error::new(kind, Stage::Resolve, text)
@@ -152,11 +199,6 @@ fn shortage(error: &io::Error) -> Option<io::Error> {
     }
     let probe = Socket::new(Domain::IPV4, Type::DGRAM, None);
     probe.err().filter(out_of_resources)
-}
-
-async fn permit(stage: Stage) -> Result<SemaphorePermit<'static>, Error> {
-    // Nothing closes the semaphore.
-    THREADS.acquire().await.map_err(|_| no_answer(stage))
 }
 
 /// Gives `work` to a thread that waits for some, or to a new one.
@@ -219,29 +261,41 @@ fn no_answer(stage: Stage) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use tokio::time::timeout;
+
     use super::*;
     use crate::engine::testing;
+
+    /// Another desk for each test: nobody else is at it.
+    fn desk<T: Clone + Send + Sync>(threads: usize) -> &'static Desk<u32, T> {
+        Box::leak(Box::new(Desk::new(Stage::Tls, threads, true)))
+    }
 
     #[test]
     fn work_runs_on_another_thread() {
         testing::run(async {
-            let other = run(Stage::Tls, || thread::current().id()).await.unwrap();
-            assert_ne!(other, thread::current().id());
+            let other = desk(1).ask(&0, || Ok(thread::current().id())).await;
+            assert_ne!(other.unwrap(), thread::current().id());
         });
     }
 
     #[test]
     fn work_that_panics_is_an_error() {
         testing::run(async {
-            let error: Error = run(Stage::Tls, || panic!("on purpose")).await.unwrap_err();
+            let desk = desk::<()>(1);
+            let error = desk.ask(&0, || panic!("on purpose")).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Internal);
+            assert_eq!(desk.ask(&0, || Ok(())).await, Ok(()));
         });
     }
 
     #[test]
     fn a_thread_that_waits_does_the_next_work() {
         testing::run(async {
-            let work = || run(Stage::Tls, || thread::current().id());
+            let desk = desk(1);
+            let work = || desk.ask(&0, || Ok(thread::current().id()));
             // Other tests take waiting threads away, and leave theirs behind: sooner or later one
             // is met again.
             let mut seen = vec![work().await.unwrap()];
@@ -260,7 +314,8 @@ mod tests {
     #[test]
     fn more_work_than_threads_is_done_in_turn() {
         testing::run(async {
-            let work = |number: u32| run(Stage::Tls, move || number);
+            let desk = desk(8);
+            let work = |number: u32| async move { desk.ask(&number, move || Ok(number)).await };
             let tasks: Vec<_> = (0..50).map(|number| tokio::spawn(work(number))).collect();
             for (number, task) in (0..50).zip(tasks) {
                 assert_eq!(task.await.unwrap(), Ok(number));
@@ -268,20 +323,62 @@ mod tests {
         });
     }
 
+    /// Attempts that have been given up, each of whose work hangs until the sender is dropped.
+    async fn hang(
+        desk: &'static Desk<usize, Arc<Settings>>,
+        keys: impl Iterator<Item = usize>,
+    ) -> mpsc::Sender<()> {
+        let (release, hangs) = mpsc::channel::<()>();
+        let hangs = Arc::new(Mutex::new(hangs));
+        for key in keys {
+            let hangs = Arc::clone(&hangs);
+            let work = move || {
+                let _ = hangs.lock().unwrap().recv();
+                Err(no_answer(Stage::Tls))
+            };
+            let attempt = timeout(Duration::from_millis(1), desk.ask(&key, work)).await;
+            assert!(attempt.is_err());
+        }
+        release
+    }
+
     #[test]
-    fn those_who_ask_for_one_host_share_one_lookup() {
-        let host = "shared.invalid";
-        let (first, _receiver) = join(host);
-        let (second, mut receiver) = join(host);
+    fn files_that_hang_take_no_lookup_away() {
+        testing::run(async {
+            // Keys that no options have, for no pointer is odd.
+            let release = hang(&READINGS, (0..20).map(|number| 2 * number + 1)).await;
+            assert!(!lookup("lOCALHOST").await.unwrap().is_empty());
+            drop(release);
+        });
+    }
+
+    #[test]
+    fn a_file_that_hangs_costs_one_thread_however_often_it_is_asked_for() {
+        testing::run(async {
+            let desk = Box::leak(Box::new(Desk::new(Stage::Tls, 2, true)));
+            let release = hang(desk, std::iter::repeat_n(7, 20)).await;
+            let other = desk
+                .ask(&8, || Err(Error::argument("other", "is read")))
+                .await;
+            assert_eq!(other.unwrap_err().kind(), ErrorKind::InvalidArgument);
+            drop(release);
+        });
+    }
+
+    #[test]
+    fn those_who_ask_for_the_same_share_the_work() {
+        let desk = desk(1);
+        let (first, _receiver) = desk.join(&0);
+        let (second, mut receiver) = desk.join(&0);
         assert!(first.is_some() && second.is_none());
-        let found = Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))]);
-        first.unwrap().send(Some(found.clone())).unwrap();
+        assert!(desk.join(&1).0.is_some());
+        first.unwrap().send(Some(Ok(5))).unwrap();
         testing::run(async {
             let value = receiver.wait_for(Option::is_some).await.unwrap().clone();
-            assert_eq!(value, Some(found));
+            assert_eq!(value, Some(Ok(5)));
         });
-        forget(host);
-        assert!(join(host).0.is_some());
+        desk.forget(&0);
+        assert!(desk.join(&0).0.is_some());
     }
 
     #[test]
@@ -289,7 +386,7 @@ mod tests {
         testing::run(async {
             // In upper case, so that no other test asks for the same host.
             let host = "LOCALHOST";
-            let (first, _receiver) = join(host);
+            let (first, _receiver) = LOOKUPS.join(&host.to_owned());
             let waiting = tokio::spawn(lookup(host));
             tokio::task::yield_now().await;
             drop(first);
@@ -303,7 +400,7 @@ mod tests {
             let host = "Localhost";
             let found = lookup(host).await.unwrap();
             assert!(found.iter().all(|address| address.ip().is_loopback()));
-            assert!(!LOOKUPS.lock().unwrap().contains_key(host));
+            assert!(!LOOKUPS.under_way().contains_key(host));
         });
     }
 }

@@ -94,8 +94,9 @@ fn no_turn() -> Error {
 
 /// Hears how a dial goes.
 pub(crate) trait Watch: Send {
-    /// A stage begins: `Resolve`, `Tcp`, `Proxy`, `Tls`, `WebSocket`; or `Session`, when it has to
-    /// wait for others to connect before `Tcp`, which is not time that its peer takes.
+    /// A stage begins: `Resolve`, `Tcp`, `Proxy`, `Tls`, `WebSocket`; `Tls` before them all, when
+    /// files are read for it; or `Session`, when it has to wait for others to connect before `Tcp`,
+    /// which is not time that its peer takes.
     fn stage(&mut self, stage: Stage);
 
     /// A certificate ends soon.
@@ -116,7 +117,7 @@ impl<F: FnMut(Stage) + Send> Watch for F {
 /// `ClosedByPeer`, `TlsConfig`, `TlsHandshake`, `TlsCertificate`, `NoResources`. A target with TLS
 /// never ends in plain text.
 pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link, Error> {
-    let tls = prepare_tls(target).await?;
+    let tls = prepare_tls(target, watch).await?;
     watch.stage(Stage::Resolve);
     let (host, port) = match &target.way.proxy {
         Some(proxy) => (&proxy.host, proxy.port),
@@ -182,7 +183,7 @@ async fn encrypt(
 }
 
 /// Comes before everything else, so that an unusable setting costs the network nothing.
-async fn prepare_tls(target: &Target) -> Result<Option<Tls>, Error> {
+async fn prepare_tls(target: &Target, watch: &mut dyn Watch) -> Result<Option<Tls>, Error> {
     if target.plaintext {
         return Ok(None);
     }
@@ -196,10 +197,9 @@ async fn prepare_tls(target: &Target) -> Result<Option<Tls>, Error> {
         )
     })?;
     let settings = if target.tls.reads_files() {
-        let options = target.tls.clone();
-        let read = blocking::run(Stage::Tls, move || tls::settings(&options));
+        watch.stage(Stage::Tls);
         // Boxed, because few need it and each dial would have room for it; as below.
-        Box::pin(read).await??
+        Box::pin(blocking::settings(&target.tls)).await?
     } else {
         tls::settings(&target.tls)?
     };

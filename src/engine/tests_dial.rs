@@ -8,7 +8,7 @@ use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::dial::{Target, alternate, connect_any, dial, share};
-use super::testing::{Ca, connect, echo, listen, run, stages, target};
+use super::testing::{Ca, TempFile, connect, echo, listen, run, stages, target};
 use crate::error::{ErrorKind, Stage};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::trust::Trust;
@@ -49,6 +49,11 @@ fn each_stage_is_announced_as_it_begins() {
         let address = echo(ca.server(&["127.0.0.1"])).await;
         let (seen, link) = stages(&target(address, ca.trust())).await;
         assert_eq!(seen, [Stage::Resolve, Stage::Tcp, Stage::Tls]);
+        assert!(link.unwrap().is_tls());
+
+        let file = TempFile::new("stages", &ca.pem());
+        let (seen, link) = stages(&target(address, file.trust())).await;
+        assert_eq!(seen, [Stage::Tls, Stage::Resolve, Stage::Tcp, Stage::Tls]);
         assert!(link.unwrap().is_tls());
 
         let (seen, link) = stages(&plain(address)).await;
@@ -254,7 +259,7 @@ fn an_unusable_tls_setting_never_touches_the_network() {
             let (seen, result) = stages(&target).await;
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TlsConfig, "{error}");
-            assert!(seen.is_empty(), "{seen:?}");
+            assert!(seen.iter().all(|stage| *stage == Stage::Tls), "{seen:?}");
         }
         let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept());
         assert!(accepted.await.is_err(), "a connection was opened");
