@@ -3,17 +3,17 @@
 //! Each stage says when it begins, and a failure names its stage and every address tried. The
 //! deadline over all stages, CONNACK included, is the caller's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::expiry::Notice;
@@ -77,11 +77,66 @@ impl Target {
     }
 }
 
-/// Connections that are being opened at the same time. When ten thousand clients lose the network
-/// together, their handshakes would share one processor so evenly that none is done in time.
+/// Connections that are being opened to one place at the same time. When ten thousand clients lose
+/// the network together, their handshakes would share one processor so evenly that none is done in
+/// time.
 const MAX_TURNS: usize = 64;
 
-static TURNS: Semaphore = Semaphore::const_new(MAX_TURNS);
+struct Turns {
+    semaphore: Arc<Semaphore>,
+    /// Dials that have a turn or wait for one.
+    dials: usize,
+}
+
+/// By name and port of what is dialled, as long as anybody dials it. Not one for all: a platform
+/// that accepts connections and is silent then would keep everybody from the others.
+static TURNS: Mutex<BTreeMap<(String, u16), Turns>> = Mutex::new(BTreeMap::new());
+
+/// What is dialled, counted in [`TURNS`].
+struct Place {
+    key: (String, u16),
+    semaphore: Arc<Semaphore>,
+}
+
+impl Place {
+    fn new(host: &str, port: u16) -> Self {
+        let key = (host.to_owned(), port);
+        let mut places = lock_turns();
+        let turns = places.entry(key.clone()).or_insert_with(|| Turns {
+            semaphore: Arc::new(Semaphore::new(MAX_TURNS)),
+            dials: 0,
+        });
+        turns.dials += 1;
+        Self {
+            key,
+            semaphore: Arc::clone(&turns.semaphore),
+        }
+    }
+
+    async fn turn(&self, watch: &mut dyn Watch) -> Result<SemaphorePermit<'_>, Error> {
+        if let Ok(turn) = self.semaphore.try_acquire() {
+            return Ok(turn);
+        }
+        watch.stage(Stage::Session);
+        self.semaphore.acquire().await.map_err(|_| no_turn())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = lock_turns();
+        if let Some(turns) = places.get_mut(&self.key) {
+            turns.dials -= 1;
+            if turns.dials == 0 {
+                places.remove(&self.key);
+            }
+        }
+    }
+}
+
+fn lock_turns() -> MutexGuard<'static, BTreeMap<(String, u16), Turns>> {
+    TURNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Nothing closes the semaphore.
 fn no_turn() -> Error {
@@ -124,13 +179,8 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
         None => (&target.host, target.port),
     };
     let addresses = resolve(host, port, &target.way).await?;
-    let _turn = match TURNS.try_acquire() {
-        Ok(turn) => turn,
-        Err(_) => {
-            watch.stage(Stage::Session);
-            TURNS.acquire().await.map_err(|_| no_turn())?
-        }
-    };
+    let place = Place::new(host, port);
+    let _turn = place.turn(watch).await?;
     // In a box of its own, of which there is then one for each turn: ten thousand clients that wait
     // for theirs do not need the memory of a handshake for it.
     Box::pin(open(addresses, tls, target, watch)).await
@@ -407,4 +457,10 @@ pub(super) fn out_of_resources(error: &io::Error) -> bool {
             Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM
         )
     })
+}
+
+/// Whether anybody dials this place, for tests.
+#[cfg(test)]
+pub(super) fn is_dialled(host: &str, port: u16) -> bool {
+    lock_turns().contains_key(&(host.to_owned(), port))
 }

@@ -4,13 +4,15 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::pin::pin;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
-use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::dial::{Target, dial};
@@ -126,12 +128,11 @@ async fn ask(
     let mut connect = BytesMut::new();
     codec::encode_connect(&mut connect, &credentials, KEEP_ALIVE_S, true)
         .map_err(|_| Error::argument("credentials", "exceed 65535 bytes"))?;
-    let taken_at = take_from_budget(registration, deadline).await?;
-    let mut dialled = false;
-    let result = converse(registration, &target, connect, deadline, &mut dialled).await;
-    if !dialled {
+    let mut attempt = Attempt::begin(registration, deadline).await?;
+    let result = converse(registration, &target, connect, &mut attempt, deadline).await;
+    if !attempt.has_dialled {
         // Nothing reached the platform (docs/design.md, section 9.2).
-        budgets::lock(&budget(registration)).refund(taken_at);
+        budgets::lock(&attempt.budget).refund(attempt.taken_at);
     }
     result
 }
@@ -139,34 +140,47 @@ async fn ask(
 /// The platform does not look at it.
 const KEEP_ALIVE_S: u16 = 60;
 
-fn budget(registration: &Registration) -> Arc<Mutex<crate::proto::budget::Budget>> {
-    budgets::of(
-        registration.budget_key(),
-        registration.connects_per_minute(),
-    )
+/// What the registration has taken out of its budget.
+struct Attempt {
+    budget: budgets::Shared,
+    taken_at: Duration,
+    has_dialled: bool,
 }
 
-/// Waits until the device may connect. Answers with the time for a refund.
-async fn take_from_budget(
-    registration: &Registration,
-    deadline: Duration,
-) -> Result<Duration, Error> {
-    let budget = budget(registration);
-    loop {
-        let now = clock::now();
-        let taken = budgets::lock(&budget).take(now);
-        let Err(free_at) = taken else {
-            return Ok(now);
-        };
-        let instant = clock::instant(free_at).filter(|_| free_at < deadline);
-        let Some(instant) = instant else {
-            let text = format!(
-                "the platform allows a device only so many connects in a minute: the next is in {} s",
-                (free_at.saturating_sub(now)).as_secs() + 1
-            );
-            return Err(Error::new(ErrorKind::Timeout, Stage::Session, text));
-        };
-        sleep_until(instant.into()).await;
+impl Attempt {
+    /// Waits until the device may connect.
+    async fn begin(registration: &Registration, deadline: Duration) -> Result<Self, Error> {
+        let budget = budgets::of(
+            registration.budget_key(),
+            registration.connects_per_minute(),
+        );
+        loop {
+            let now = clock::now();
+            let taken = budgets::lock(&budget).take(now);
+            let Err(free_at) = taken else {
+                let taken_at = now;
+                return Ok(Self {
+                    budget,
+                    taken_at,
+                    has_dialled: false,
+                });
+            };
+            let instant = clock::instant(free_at).filter(|_| free_at < deadline);
+            let Some(instant) = instant else {
+                let text = format!(
+                    "the platform allows a device only so many connects in a minute: the next is in {} s",
+                    (free_at.saturating_sub(now)).as_secs() + 1
+                );
+                return Err(Error::new(ErrorKind::Timeout, Stage::Session, text));
+            };
+            sleep_until(instant.into()).await;
+        }
+    }
+
+    /// TCP begins: from now on the platform sees it, which is what the budget counts.
+    fn dials(&mut self, now: Duration) {
+        budgets::lock(&self.budget).postpone(self.taken_at, now);
+        (self.taken_at, self.has_dialled) = (now, true);
     }
 }
 
@@ -174,21 +188,10 @@ async fn converse(
     registration: &Registration,
     target: &Target,
     mut connect: BytesMut,
+    attempt: &mut Attempt,
     deadline: Duration,
-    dialled: &mut bool,
 ) -> Result<(Identity, Conversation), Error> {
-    let connecting = deadline.min(clock::now().saturating_add(target.connect_timeout));
-    let mut stage = Stage::Resolve;
-    let mut watch = |reached: Stage| {
-        stage = reached;
-        *dialled |= reached == Stage::Tcp;
-    };
-    let link = within(connecting, dial(target, &mut watch)).await;
-    let link = link.unwrap_or_else(|| {
-        let text =
-            "the registration was given up before the platform was reached: nothing was sent";
-        Err(Error::new(ErrorKind::ConnectTimeout, stage, text))
-    })?;
+    let link = reach(target, attempt, deadline).await?;
     let mut conversation = Conversation {
         link,
         inbound: BytesMut::new(),
@@ -245,6 +248,57 @@ async fn converse(
             "it did not answer CONNECT in time"
         })),
     }
+}
+
+/// Dials. Waiting for others to connect is not time that the peer takes: it counts against
+/// `deadline` alone.
+async fn reach(target: &Target, attempt: &mut Attempt, deadline: Duration) -> Result<Link, Error> {
+    let due = |now: Duration| deadline.min(now.saturating_add(target.connect_timeout));
+    let progress = Mutex::new((Stage::Resolve, due(clock::now())));
+    let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut watch = |stage: Stage| {
+        let now = clock::now();
+        let mut progress = lock();
+        if stage == Stage::Session {
+            progress.1 = deadline;
+        } else if progress.0 == Stage::Session {
+            progress.1 = due(now);
+        }
+        if stage == Stage::Tcp {
+            attempt.dials(now);
+        }
+        progress.0 = stage;
+    };
+    let mut dialling = pin!(dial(target, &mut watch));
+    let mut alarm = pin!(sleep(Duration::ZERO));
+    let link = poll_fn(|cx| {
+        if let Poll::Ready(link) = dialling.as_mut().poll(cx) {
+            return Poll::Ready(Some(link));
+        }
+        // Nothing but the poll changes it.
+        match clock::instant(lock().1) {
+            Some(instant) => {
+                alarm.as_mut().reset(instant.into());
+                alarm.as_mut().poll(cx).map(|()| None)
+            }
+            None => Poll::Pending,
+        }
+    });
+    let link = link.await;
+    let stage = lock().0;
+    link.unwrap_or_else(|| {
+        let (kind, text) = match stage {
+            Stage::Session => (
+                ErrorKind::Timeout,
+                "too many connections to the same host were being opened: nothing was sent",
+            ),
+            _ => (
+                ErrorKind::ConnectTimeout,
+                "the registration was given up before the platform was reached: nothing was sent",
+            ),
+        };
+        Err(Error::new(kind, stage, text))
+    })
 }
 
 async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Option<T> {

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::dial::{Target, alternate, connect_any, dial, share};
+use super::dial::{Target, alternate, connect_any, dial, is_dialled, share};
 use super::testing::{Ca, TempFile, connect, echo, listen, run, stages, target};
 use crate::error::{ErrorKind, Stage};
 use crate::proto::endpoint::Endpoint;
@@ -34,9 +37,7 @@ async fn black_hole() -> (SocketAddr, impl Sized) {
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
-    while let Ok(stream) =
-        tokio::time::timeout(Duration::from_millis(50), TcpStream::connect(address)).await
-    {
+    while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await {
         queued.push(stream.unwrap());
     }
     (address, (listener, queued))
@@ -139,7 +140,7 @@ fn an_address_that_does_not_answer_is_given_up_before_the_deadline_of_the_caller
             connect_timeout: Duration::from_millis(500),
             ..plain(hole)
         };
-        let error = tokio::time::timeout(target.connect_timeout, connect(&target))
+        let error = timeout(target.connect_timeout, connect(&target))
             .await
             .expect("the caller's deadline came first")
             .unwrap_err();
@@ -261,8 +262,54 @@ fn an_unusable_tls_setting_never_touches_the_network() {
             assert_eq!(error.kind(), ErrorKind::TlsConfig, "{error}");
             assert!(seen.iter().all(|stage| *stage == Stage::Tls), "{seen:?}");
         }
-        let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept());
+        let accepted = timeout(Duration::from_millis(50), listener.accept());
         assert!(accepted.await.is_err(), "a connection was opened");
+    });
+}
+
+/// Dials that hold all turns of `address`, where nobody says a word, until they are dropped.
+pub(super) async fn take_all_turns(address: SocketAddr) -> JoinSet<()> {
+    let (tell, mut told) = unbounded_channel();
+    let mut dials = JoinSet::new();
+    for _ in 0..64 {
+        let tell = tell.clone();
+        dials.spawn(async move {
+            let target = target(address, Trust::BuiltIn);
+            let mut stages = |stage| tell.send(stage).unwrap_or_default();
+            let _ = dial(&target, &mut stages).await;
+        });
+    }
+    let mut hold = 0;
+    while hold < 64 {
+        hold += usize::from(told.recv().await == Some(Stage::Tls));
+    }
+    dials
+}
+
+#[test]
+fn a_peer_that_is_silent_keeps_nobody_from_dialling_another() {
+    run(async {
+        let (_silent, address) = listen().await;
+        let (other, other_address) = listen().await;
+        let dials = take_all_turns(address).await;
+
+        connect(&plain(other_address)).await.unwrap();
+        other.accept().await.unwrap();
+
+        // The next one to the same peer has to wait.
+        let (mut seen, target) = (Vec::new(), plain(address));
+        let mut watch = |stage| seen.push(stage);
+        let waits = timeout(Duration::from_millis(50), dial(&target, &mut watch)).await;
+        assert!(waits.is_err());
+        assert_eq!(seen, [Stage::Resolve, Stage::Session]);
+
+        drop(dials);
+        connect(&plain(address)).await.unwrap();
+        for address in [address, other_address] {
+            while is_dialled("127.0.0.1", address.port()) {
+                tokio::task::yield_now().await;
+            }
+        }
     });
 }
 

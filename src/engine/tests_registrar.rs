@@ -1,6 +1,7 @@
 //! Registrations against a platform that says what a test wants.
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::testing::{Ca, listen};
+use super::testing::{Ca, listen, run};
+use super::tests_dial::take_all_turns;
 use crate::{
     Dispatch, Endpoint, Error, ErrorKind, Identity, Registration, RegistrationKind, Runtime, Stage,
 };
@@ -58,8 +60,8 @@ impl Platform {
         };
         let ca = Ca::new("registrar");
         let config = ca.server(&["127.0.0.1"]);
-        let (tell, heard) = std::sync::mpsc::channel();
-        let (ready, address) = std::sync::mpsc::channel();
+        let (tell, heard) = channel();
+        let (ready, address) = channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -295,7 +297,7 @@ fn a_handler_is_called_once_where_callbacks_run_and_may_not_block() {
     let answer = publish("/ext/register", ANSWER, None);
     let platform = Platform::new(&[&CONNACK, &answer], true);
     let runtime = Runtime::new(Dispatch::Poll).unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = channel();
     let again = platform.registration.clone();
     platform
         .registration
@@ -319,7 +321,7 @@ fn a_handler_is_called_once_where_callbacks_run_and_may_not_block() {
 #[test]
 fn a_handler_hears_of_a_failure_too() {
     let platform = Platform::new(&[&[0x20, 2, 0, 2]], false);
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = channel();
     platform
         .registration
         .start(&Runtime::shared().unwrap(), LONG, || {
@@ -328,4 +330,50 @@ fn a_handler_hears_of_a_failure_too() {
         .unwrap();
     let error = told.recv_timeout(LONG).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RegistrationRefused);
+}
+
+#[test]
+fn waiting_for_others_to_connect_does_not_count_as_the_connect_timeout() {
+    let (give_up, given_up) = channel();
+    let (ready, address) = channel();
+    let silent = std::thread::spawn(move || {
+        run(async {
+            let (listener, address) = listen().await;
+            let dials = take_all_turns(address).await;
+            ready.send(address).unwrap();
+            let wait = move || given_up.recv();
+            tokio::task::spawn_blocking(wait).await.unwrap().unwrap();
+            // Whoever comes next is refused.
+            drop(listener);
+            drop(dials);
+        });
+    });
+    let address = address.recv().unwrap();
+    let mut endpoint = Endpoint::host("127.0.0.1", address.port()).unwrap();
+    endpoint
+        .set_connect_timeout(Duration::from_millis(100))
+        .unwrap();
+    let kind = RegistrationKind::Preregistered;
+    let mut registration = Registration::new(&endpoint, "pk", "turns", "ps", kind).unwrap();
+    registration.set_connects_per_minute(Some(1)).unwrap();
+
+    // Its own deadline holds, and what nobody saw costs nothing: the next one need not wait.
+    let error = registration.run(Duration::from_millis(500), |_| true);
+    let error = error.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.stage()),
+        (ErrorKind::Timeout, Stage::Session),
+        "{error}"
+    );
+    assert!(error.to_string().contains("same host"), "{error}");
+
+    let (tell, told) = channel();
+    std::thread::spawn(move || drop(tell.send(registration.run(LONG, |_| true))));
+    let early = told.recv_timeout(Duration::from_millis(500));
+    assert!(early.is_err(), "{early:?}");
+    give_up.send(()).unwrap();
+    let error = told.recv_timeout(LONG).unwrap().unwrap_err();
+    assert_eq!(error.stage(), Stage::Tcp, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
+    silent.join().unwrap();
 }
