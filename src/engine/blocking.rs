@@ -15,17 +15,22 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::{Semaphore, watch};
 
+use super::clock;
 use super::dial::out_of_resources;
 use super::tls::{self, Settings};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::proto::trust::TlsOptions;
 
 /// Lookups by host.
-static LOOKUPS: Desk<String, Vec<SocketAddr>> = Desk::new(Stage::Resolve, 8, false);
+static LOOKUPS: Desk<String, Vec<SocketAddr>> = Desk::new(Stage::Resolve, 8, 2, false);
 
 /// Readings of files by where the options are, which stay there meanwhile. Their threads are their
 /// own: storage that hangs must not take name lookup away from those who read no file.
-static READINGS: Desk<usize, Arc<Settings>> = Desk::new(Stage::Tls, 4, true);
+static READINGS: Desk<usize, Arc<Settings>> = Desk::new(Stage::Tls, 4, 1, true);
+
+/// Work that takes longer may hang with a network that has gone: who comes then need not wait for
+/// it.
+const STALE: Duration = Duration::from_secs(5);
 
 /// How long a thread waits for more work.
 const LINGER: Duration = Duration::from_millis(250);
@@ -71,23 +76,35 @@ type Outcome<T> = Option<Result<T, Error>>;
 
 /// Where work of one kind is asked for.
 ///
-/// All who ask for the same at the same time share one piece of work. It goes on when they have
-/// given up, so that what does not answer costs one thread, however often it is asked. What came out
+/// All who ask for the same at the same time share one piece of work, or two, if the first has
+/// become [`STALE`]. It goes on when they have
+/// given up, so that what does not answer costs as many threads, however often it is asked. What came out
 /// is not kept: each reconnect asks anew.
 struct Desk<K: 'static, T: 'static> {
     stage: Stage,
     /// Threads at the same time, for ten thousand clients may ask at once.
     threads: Semaphore,
+    /// Of them, for one key.
+    most: usize,
     /// Whether threads wait for more work.
     lingers: bool,
-    under_way: Mutex<BTreeMap<K, watch::Receiver<Outcome<T>>>>,
+    under_way: Mutex<UnderWay<K, T>>,
+}
+
+/// By key, the latest last.
+type UnderWay<K, T> = BTreeMap<K, Vec<Begun<T>>>;
+
+struct Begun<T> {
+    at: Duration,
+    outcome: watch::Receiver<Outcome<T>>,
 }
 
 impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
-    const fn new(stage: Stage, threads: usize, lingers: bool) -> Self {
+    const fn new(stage: Stage, threads: usize, most: usize, lingers: bool) -> Self {
         Self {
             stage,
             threads: Semaphore::const_new(threads),
+            most,
             lingers,
             under_way: Mutex::new(BTreeMap::new()),
         }
@@ -104,7 +121,7 @@ impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
         work: impl FnOnce() -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         loop {
-            let (sender, mut receiver) = self.join(key);
+            let (sender, mut receiver) = self.join(key, clock::now());
             let begun_here = sender.is_some();
             if let Some(sender) = sender {
                 self.begin(key.clone(), sender, work.clone()).await?;
@@ -130,7 +147,7 @@ impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
         let permit = permit.map_err(|_| no_answer(self.stage))?;
         let work = move || {
             let outcome = work();
-            self.forget(&key);
+            self.forget(&key, &sender);
             let _ = sender.send(Some(outcome));
             drop(permit);
         };
@@ -145,27 +162,41 @@ impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
     fn join(
         &self,
         key: &K,
+        now: Duration,
     ) -> (
         Option<watch::Sender<Outcome<T>>>,
         watch::Receiver<Outcome<T>>,
     ) {
         let mut under_way = self.under_way();
-        if let Some(receiver) = under_way.get(key) {
-            // An error means that nobody is at it any more.
-            if receiver.has_changed().is_ok() {
-                return (None, receiver.clone());
+        let begun = under_way.entry(key.clone()).or_default();
+        // An error means that nobody is at it any more.
+        begun.retain(|begun| begun.outcome.has_changed().is_ok());
+        if let Some(latest) = begun.last()
+            && (begun.len() >= self.most || now.saturating_sub(latest.at) < STALE)
+        {
+            return (None, latest.outcome.clone());
+        }
+        let (sender, outcome) = watch::channel(None);
+        begun.push(Begun {
+            at: now,
+            outcome: outcome.clone(),
+        });
+        (Some(sender), outcome)
+    }
+
+    /// Forgets what `sender` is for, and not what may have been begun since.
+    fn forget(&self, key: &K, sender: &watch::Sender<Outcome<T>>) {
+        let mut under_way = self.under_way();
+        if let Some(begun) = under_way.get_mut(key) {
+            let own = sender.subscribe();
+            begun.retain(|begun| !begun.outcome.same_channel(&own));
+            if begun.is_empty() {
+                under_way.remove(key);
             }
         }
-        let (sender, receiver) = watch::channel(None);
-        under_way.insert(key.clone(), receiver.clone());
-        (Some(sender), receiver)
     }
 
-    fn forget(&self, key: &K) {
-        self.under_way().remove(key);
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, BTreeMap<K, watch::Receiver<Outcome<T>>>> {
+    fn under_way(&self) -> MutexGuard<'_, UnderWay<K, T>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -270,7 +301,7 @@ mod tests {
 
     /// Another desk for each test: nobody else is at it.
     fn desk<T: Clone + Send + Sync>(threads: usize) -> &'static Desk<u32, T> {
-        Box::leak(Box::new(Desk::new(Stage::Tls, threads, true)))
+        Box::leak(Box::new(Desk::new(Stage::Tls, threads, 2, true)))
     }
 
     #[test]
@@ -355,7 +386,7 @@ mod tests {
     #[test]
     fn a_file_that_hangs_costs_one_thread_however_often_it_is_asked_for() {
         testing::run(async {
-            let desk = Box::leak(Box::new(Desk::new(Stage::Tls, 2, true)));
+            let desk = Box::leak(Box::new(Desk::new(Stage::Tls, 2, 1, true)));
             let release = hang(desk, std::iter::repeat_n(7, 20)).await;
             let other = desk
                 .ask(&8, || Err(Error::argument("other", "is read")))
@@ -368,17 +399,37 @@ mod tests {
     #[test]
     fn those_who_ask_for_the_same_share_the_work() {
         let desk = desk(1);
-        let (first, _receiver) = desk.join(&0);
-        let (second, mut receiver) = desk.join(&0);
+        let (first, _receiver) = desk.join(&0, Duration::ZERO);
+        let (second, mut receiver) = desk.join(&0, STALE - Duration::from_nanos(1));
         assert!(first.is_some() && second.is_none());
-        assert!(desk.join(&1).0.is_some());
-        first.unwrap().send(Some(Ok(5))).unwrap();
+        assert!(desk.join(&1, Duration::ZERO).0.is_some());
+        let first = first.unwrap();
+        first.send(Some(Ok(5))).unwrap();
         testing::run(async {
             let value = receiver.wait_for(Option::is_some).await.unwrap().clone();
             assert_eq!(value, Some(Ok(5)));
         });
-        desk.forget(&0);
-        assert!(desk.join(&0).0.is_some());
+        desk.forget(&0, &first);
+        assert!(desk.join(&0, Duration::ZERO).0.is_some());
+    }
+
+    #[test]
+    fn what_takes_long_is_overtaken_once_and_forgets_itself_alone() {
+        let desk = desk::<u32>(1);
+        let (slow, _outcome) = desk.join(&0, Duration::ZERO);
+        let (quick, mut outcome) = desk.join(&0, STALE);
+        let (slow, quick) = (slow.unwrap(), quick.unwrap());
+        // Of two, nobody begins a third, however old they are, and all who come wait for the later.
+        let (third, other) = desk.join(&0, STALE * 9);
+        assert!(third.is_none() && other.same_channel(&outcome));
+        desk.forget(&0, &slow);
+        slow.send(Some(Ok(1))).unwrap();
+        assert!(!outcome.has_changed().unwrap());
+        assert!(desk.join(&0, STALE).1.same_channel(&outcome));
+        desk.forget(&0, &quick);
+        quick.send(Some(Ok(2))).unwrap();
+        assert_eq!(*outcome.borrow_and_update(), Some(Ok(2)));
+        assert!(desk.under_way().is_empty());
     }
 
     #[test]
@@ -386,7 +437,7 @@ mod tests {
         testing::run(async {
             // In upper case, so that no other test asks for the same host.
             let host = "LOCALHOST";
-            let (first, _receiver) = LOOKUPS.join(&host.to_owned());
+            let (first, _receiver) = LOOKUPS.join(&host.to_owned(), clock::now());
             let waiting = tokio::spawn(lookup(host));
             tokio::task::yield_now().await;
             drop(first);
