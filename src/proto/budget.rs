@@ -33,12 +33,6 @@ impl Budget {
         self.per_minute = per_minute;
     }
 
-    /// Changes the limit if the new one is stricter.
-    pub fn lower_limit(&mut self, per_minute: Option<u32>) {
-        let limits = [self.per_minute, per_minute];
-        self.per_minute = limits.into_iter().flatten().min();
-    }
-
     /// Spends one attempt at the time `now`.
     ///
     /// # Errors
@@ -183,21 +177,6 @@ mod tests {
         assert_eq!(budget.take(s(10)), Ok(()));
         assert_eq!(budget.take(s(9)), Ok(()));
         assert_eq!(budget.take(s(11)), Err(s(69)));
-    }
-
-    #[test]
-    fn of_two_limits_the_stricter_one_holds() {
-        for (first, second, holds) in [
-            (Some(5), Some(2), Some(2)),
-            (Some(2), Some(5), Some(2)),
-            (Some(2), None, Some(2)),
-            (None, Some(2), Some(2)),
-            (None, None, None),
-        ] {
-            let mut budget = Budget::new(first);
-            budget.lower_limit(second);
-            assert_eq!(budget.per_minute, holds, "{first:?} and {second:?}");
-        }
     }
 
     #[test]
