@@ -1762,10 +1762,14 @@ aliot_result aliot_runtime_create(aliot_dispatch dispatch, aliot_runtime **runti
  * Ends the life of the handle. The threads end with the last client and the last registration on
  * the runtime; if there is none any more, this waits until they have, except inside a callback.
  *
- * On an ALIOT_DISPATCH_POLL runtime, what clients that were destroyed inside callbacks still have
- * to complete and release runs before this returns, on this thread. Nothing calls back for a
- * client that outlives the handle, except aliot_client_destroy. NULL and a destroyed handle do
- * nothing.
+ * On an ALIOT_DISPATCH_POLL runtime it ends an aliot_runtime_poll in progress, which finishes with
+ * the client that it is at, 256 callbacks at most, and returns ALIOT_RESULT_OK. Outside callbacks
+ * this waits for that poll and runs, on this thread, what clients that were destroyed inside
+ * callbacks still have to complete and release; when it returns, nothing calls back for a client
+ * that outlives the handle, except aliot_client_destroy. Inside a callback it does not wait: the
+ * poll in progress runs what is owed, or if there is none the network thread of the runtime. So
+ * does that thread for clients that are destroyed inside callbacks later; such callbacks hold up
+ * the network of the other clients of this runtime. NULL and a destroyed handle do nothing.
  */
 void aliot_runtime_destroy(aliot_runtime *runtime);
 
@@ -1774,11 +1778,12 @@ void aliot_runtime_destroy(aliot_runtime *runtime);
  * not wait, UINT32_MAX waits for ever.
  *
  * Blocks. Stores the number of callbacks that ran through `count_out`, which may be NULL; running
- * none is ALIOT_RESULT_OK with 0, when the time is over or sooner.
+ * none is ALIOT_RESULT_OK with 0, when the time is over or sooner, as it is when another thread
+ * destroys the runtime: the next call answers ALIOT_RESULT_BAD_HANDLE.
  *
  * Errors:
- * ALIOT_RESULT_INVALID_STATE on an ALIOT_DISPATCH_THREAD runtime, and while another thread polls
- * this one; ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+ * ALIOT_RESULT_INVALID_STATE on an ALIOT_DISPATCH_THREAD runtime, while another thread polls this
+ * one, and if another destroys it at that moment; ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
  *
  * Safety:
  * `count_out` must be NULL or valid for writing.
@@ -1834,8 +1839,9 @@ aliot_result aliot_client_create_on_runtime(const aliot_config *config,
  * background, with a DISCONNECT, in 2 seconds at most; a process that ends sooner leaves without.
  *
  * Inside a callback, of this client or of another, it does not wait: the completions and releases,
- * and nothing else, run where the client's callbacks run, after the one that may be running. NULL
- * and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
+ * and nothing else, run where the client's callbacks run, after the one that may be running, or
+ * where aliot_runtime_destroy says if that was called for an ALIOT_DISPATCH_POLL runtime. NULL and
+ * a destroyed handle do nothing, and do not wait for another thread that is destroying it.
  */
 void aliot_client_destroy(aliot_client *client);
 

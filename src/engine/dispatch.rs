@@ -38,6 +38,9 @@ pub(crate) trait Work: Send + Sync {
 
     /// Whether the client has been destroyed: what is left are its last completions and releases.
     fn is_ended(&self) -> bool;
+
+    /// Ended, and nobody polls any more: completes and releases what the application is owed.
+    fn settle(self: Arc<Self>) -> usize;
 }
 
 thread_local! {
@@ -72,8 +75,8 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 /// Runs the callbacks of one client. A panic in here, which would be a defect, is that client's
 /// alone.
-fn run(work: Arc<dyn Work>) -> usize {
-    catch_unwind(AssertUnwindSafe(|| work.run())).unwrap_or_else(|panic| {
+fn run(callbacks: impl FnOnce() -> usize) -> usize {
+    catch_unwind(AssertUnwindSafe(callbacks)).unwrap_or_else(|panic| {
         let text = panic_text(panic.as_ref());
         log(Level::Error, "dispatch", format_args!("defect: {text}"));
         0
@@ -103,6 +106,9 @@ struct State {
     ready: VecDeque<Arc<dyn Work>>,
     closed: bool,
     polling: bool,
+    /// Nobody will poll again: only ended work runs any more, at the end of the poll in progress, or
+    /// on the network thread.
+    given_up: bool,
     signalled: bool,
     /// The thread that drives the network, and what makes it look whether it should leave.
     driver: Option<ThreadId>,
@@ -125,12 +131,23 @@ impl State {
         self.alarm_is_set = false;
         std::mem::take(&mut self.waiting)
     }
+
+    fn take_ended(&mut self) -> Option<Arc<dyn Work>> {
+        let index = self.ready.iter().position(|work| work.is_ended())?;
+        self.ready.remove(index)
+    }
+
+    /// Whether there is ended work that no poll will run.
+    fn owes(&self) -> bool {
+        self.given_up && !self.polling && self.ready.iter().any(|work| work.is_ended())
+    }
 }
 
 /// What a thread of the runtime does next.
 enum Turn {
     Drive,
     Run(Arc<dyn Work>),
+    Settle(Arc<dyn Work>),
 }
 
 impl Dispatcher {
@@ -188,6 +205,7 @@ impl Dispatcher {
         state.ready.push_back(work);
         let alarm = match &self.kind {
             Kind::Threads(alarm) => alarm,
+            Kind::Poll { .. } if state.given_up => return tell_driver(state),
             Kind::Poll { changed, signal } => {
                 if !std::mem::replace(&mut state.signalled, true) {
                     // A full buffer is readable as well; nothing else can fail on a socket pair.
@@ -207,11 +225,7 @@ impl Dispatcher {
         let is_alone = last.is_none_or(|last| now.saturating_sub(last) >= ALONE);
         let is_driver = state.driver == Some(thread::current().id());
         if is_driver && (is_alone || is_little || !state.waiting) {
-            let leave = state.leave.take();
-            drop(state);
-            if let Some(leave) = leave {
-                leave.wake();
-            }
+            tell_driver(state);
         } else if state.take_waiting() {
             drop(state);
             alarm.ring();
@@ -226,22 +240,52 @@ impl Dispatcher {
         self.clear_signal(&mut state);
     }
 
-    /// Runs the last callbacks of destroyed clients, for a poll runtime that nobody will poll again.
-    pub(crate) fn run_ended(&self) {
-        if matches!(self.kind, Kind::Threads(_)) || in_callback() {
+    /// Work that was ready has ended since: somebody must look, if nobody polls any more.
+    pub(crate) fn look_for_ended(&self) {
+        let state = self.lock();
+        if state.given_up {
+            tell_driver(state);
+        }
+    }
+
+    /// Nobody will poll again: ends a poll that is in progress. Outside callbacks, waits for that
+    /// and runs the last callbacks of destroyed clients. Does nothing on a runtime with threads for
+    /// callbacks.
+    pub(crate) fn give_up(&self) {
+        let Kind::Poll { changed, .. } = &self.kind else {
             return;
+        };
+        let mut state = self.lock();
+        state.given_up = true;
+        changed.notify_all();
+        if in_callback() {
+            return tell_driver(state);
         }
-        loop {
-            let mut state = self.lock();
-            let Some(index) = state.ready.iter().position(|work| work.is_ended()) else {
-                return;
-            };
-            let work = state.ready.remove(index);
+        while state.polling {
+            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        // The network thread leaves to this one what there is.
+        state.polling = true;
+        self.end_poll(state, changed);
+    }
+
+    /// Ends a poll; of a runtime that has been given up, with what it owes. Returns how many
+    /// callbacks ran.
+    fn end_poll<'a>(&'a self, mut state: MutexGuard<'a, State>, changed: &Condvar) -> usize {
+        let mut count = 0;
+        while state.given_up
+            && let Some(work) = state.take_ended()
+        {
             drop(state);
-            if let Some(work) = work {
-                run(work);
-            }
+            count += run(|| work.run());
+            state = self.lock();
         }
+        self.clear_signal(&mut state);
+        state.polling = false;
+        if state.given_up {
+            changed.notify_all();
+        }
+        count
     }
 
     fn clear_signal(&self, state: &mut State) {
@@ -266,8 +310,11 @@ impl Dispatcher {
                     self.lock().driver = None;
                 }
                 Turn::Run(work) => {
-                    run(work);
+                    run(|| work.run());
                     self.lock().running = false;
+                }
+                Turn::Settle(work) => {
+                    run(|| work.settle());
                 }
             }
         }
@@ -293,6 +340,11 @@ impl Dispatcher {
                 }
                 return Some(Turn::Run(work));
             }
+            if state.owes()
+                && let Some(work) = state.take_ended()
+            {
+                return Some(Turn::Settle(work));
+            }
             if state.closed {
                 return None;
             }
@@ -315,13 +367,13 @@ impl Dispatcher {
         }
     }
 
-    /// Ready when the thread that drives the network must leave it: for callbacks that nobody runs,
-    /// or for good.
+    /// Ready when the thread that drives the network must leave it: for callbacks that nobody else
+    /// runs, or for good.
     pub(crate) fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         let runs_here = matches!(self.kind, Kind::Threads(_));
         let has_callbacks = runs_here && !state.running && !state.ready.is_empty();
-        if state.closed || has_callbacks {
+        if state.closed || has_callbacks || state.owes() {
             return Poll::Ready(());
         }
         state.leave = Some(cx.waker().clone());
@@ -346,14 +398,9 @@ impl Dispatcher {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let leave = state.leave.take();
-        drop(state);
-        match &self.kind {
-            Kind::Threads(alarm) => alarm.ring(),
-            Kind::Poll { changed, .. } => changed.notify_all(),
-        }
-        if let Some(leave) = leave {
-            leave.wake();
+        tell_driver(state);
+        if let Kind::Threads(alarm) = &self.kind {
+            alarm.ring();
         }
     }
 
@@ -361,8 +408,8 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] on a runtime with threads for callbacks and while another thread polls,
-    /// [`ErrorKind::WouldDeadlock`] inside a callback.
+    /// [`ErrorKind::InvalidState`] on a runtime with threads for callbacks, while another thread polls and
+    /// once the runtime has been given up, [`ErrorKind::WouldDeadlock`] inside a callback.
     pub(crate) fn poll(&self, timeout: Duration) -> Result<usize, Error> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::InvalidState, Stage::State, text));
         let Kind::Poll { changed, .. } = &self.kind else {
@@ -373,25 +420,40 @@ impl Dispatcher {
             return Err(Error::new(ErrorKind::WouldDeadlock, Stage::State, text));
         }
         let mut state = self.lock();
+        if state.given_up {
+            return refuse("this runtime has been given up");
+        }
         if std::mem::replace(&mut state.polling, true) {
             return refuse("another thread is polling this runtime");
         }
         let (mut state, _) = changed
-            .wait_timeout_while(state, timeout, |state| state.ready.is_empty())
+            .wait_timeout_while(state, timeout, |state| {
+                state.ready.is_empty() && !state.given_up
+            })
             .unwrap_or_else(PoisonError::into_inner);
         let mut count = 0;
         // Only what was ready when this call looked: it ends even if callbacks make more work.
         for _ in 0..state.ready.len() {
+            if state.given_up {
+                break;
+            }
             let Some(work) = state.ready.pop_front() else {
                 break;
             };
             drop(state);
-            count += run(work);
+            count += run(|| work.run());
             state = self.lock();
         }
-        self.clear_signal(&mut state);
-        state.polling = false;
-        Ok(count)
+        Ok(count + self.end_poll(state, changed))
+    }
+}
+
+/// Makes the thread that drives the network look whether it should leave it.
+fn tell_driver(mut state: MutexGuard<'_, State>) {
+    let leave = state.leave.take();
+    drop(state);
+    if let Some(leave) = leave {
+        leave.wake();
     }
 }
 

@@ -318,6 +318,8 @@ impl Hub {
         } else if wait {
             let work = Arc::clone(self) as Arc<dyn Work>;
             self.dispatcher().unschedule(&work);
+        } else {
+            self.dispatcher().look_for_ended();
         }
     }
 
@@ -371,5 +373,9 @@ impl Work for Hub {
 
     fn is_ended(&self) -> bool {
         self.mailbox.is_ended()
+    }
+
+    fn settle(self: Arc<Self>) -> usize {
+        self.run()
     }
 }

@@ -112,6 +112,13 @@ impl Work for Ending {
     fn is_ended(&self) -> bool {
         true
     }
+
+    /// A handler that stores would hold up the network; the device may register again.
+    fn settle(self: Arc<Self>) -> usize {
+        let ending = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        run_callback(|| drop(ending));
+        1
+    }
 }
 
 /// Connects once and asks. Answers with the identity and the connection that it came on.

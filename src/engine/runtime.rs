@@ -77,11 +77,15 @@ impl Runtime {
 
     /// For models, which are their own threads.
     #[cfg(all(test, feature = "loom"))]
-    pub(super) fn without_threads() -> Self {
+    pub(super) fn without_threads(dispatch: Dispatch) -> Self {
         let network = Builder::new_current_thread().build().unwrap();
+        let dispatcher = match dispatch {
+            Dispatch::Thread => Dispatcher::for_threads(),
+            Dispatch::Poll => Dispatcher::for_poll(),
+        };
         Self(Arc::new(Inner {
             handle: network.handle().clone(),
-            dispatcher: Arc::new(Dispatcher::for_threads().unwrap()),
+            dispatcher: Arc::new(dispatcher.unwrap()),
             threads: Mutex::default(),
         }))
     }
@@ -106,8 +110,8 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] if the runtime runs callbacks by itself or another thread polls it,
-    /// [`ErrorKind::WouldDeadlock`] inside a callback.
+    /// [`ErrorKind::InvalidState`] if the runtime runs callbacks by itself, another thread polls it, or
+    /// it has been given up; [`ErrorKind::WouldDeadlock`] inside a callback.
     pub fn poll(&self, timeout: Duration) -> Result<usize, Error> {
         self.0.dispatcher.poll(timeout)
     }
@@ -118,10 +122,14 @@ impl Runtime {
         self.0.dispatcher.fd()
     }
 
-    /// Runs what a poll runtime still owes to clients that were destroyed in callbacks. For those
-    /// who give the runtime up; does nothing inside a callback and on a runtime with a thread.
+    /// Gives a poll runtime up: a poll in progress ends soon, and there is none after it. Does nothing
+    /// on a runtime with threads for callbacks.
+    ///
+    /// Outside callbacks, waits for that poll and runs what is still owed to clients that were
+    /// destroyed in callbacks. Inside, that runs at the end of the poll, or on the network thread; so
+    /// it does for clients that are destroyed in callbacks later.
     pub fn finish(&self) {
-        self.0.dispatcher.run_ended();
+        self.0.dispatcher.give_up();
     }
 
     pub(crate) fn dispatcher(&self) -> &Dispatcher {

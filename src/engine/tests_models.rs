@@ -12,12 +12,13 @@ use std::time::Duration;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
+use super::dispatch::run_callback;
 use super::driver::Driver;
 use super::goal::Goal;
 use super::hub::Hub;
 use super::mailbox::{CompletionHandler, Handlers};
 use super::runtime::Runtime;
-use crate::{Config, Endpoint, Identity, Qos};
+use crate::{Config, Dispatch, Endpoint, Identity, Qos};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -88,11 +89,15 @@ impl Drop for Release {
 
 /// A client at rest whose completions are counted.
 fn client() -> (Arc<Hub>, Runtime, Arc<Seen>) {
+    client_of(Dispatch::Thread)
+}
+
+fn client_of(dispatch: Dispatch) -> (Arc<Hub>, Runtime, Arc<Seen>) {
     let identity = Identity::with_secret("pk", "device", "secret").unwrap();
     let endpoint = Endpoint::host("localhost", 1).unwrap();
     let mut config = Config::new(&identity, &endpoint).unwrap();
     config.use_private_profile();
-    let runtime = Runtime::without_threads();
+    let runtime = Runtime::without_threads(dispatch);
     let hub = Arc::new(Hub::new(config, runtime.clone()));
     let seen = Arc::<Seen>::default();
     let release = Release(Arc::clone(&seen));
@@ -185,6 +190,56 @@ fn two_threads_may_destroy_a_client_and_complete_its_messages_once() {
         let other = thread::spawn(move || other.destroy());
         hub.destroy();
         other.join().unwrap();
+        assert_eq!(seen.counts(), (1, 1));
+    });
+}
+
+/// Nobody tells: loom reports it if this goes on for ever.
+fn until_settled(seen: &Seen) {
+    while seen.counts() != (1, 1) {
+        thread::yield_now();
+    }
+}
+
+/// The network thread, which rests, and a poll that goes on for ever.
+#[test]
+fn a_poll_runtime_that_is_given_up_in_a_callback_owes_nothing_in_the_end() {
+    for polls in [false, true] {
+        model(move || {
+            let (hub, runtime, seen) = client_of(Dispatch::Poll);
+            let network = callbacks(&runtime);
+            let poller = polls.then(|| {
+                let runtime = runtime.clone();
+                thread::spawn(move || while runtime.poll(LONG).is_ok() {})
+            });
+            publish(&hub);
+            run_callback(|| {
+                hub.destroy();
+                runtime.clone().finish();
+            });
+            if let Some(poller) = poller {
+                poller.join().unwrap();
+            }
+            until_settled(&seen);
+            runtime.dispatcher().close();
+            network.join().unwrap();
+            assert_eq!(seen.counts(), (1, 1));
+        });
+    }
+}
+
+/// Destroyed after the runtime was given up, where there is nothing else to make anyone look.
+#[test]
+fn a_client_of_a_poll_runtime_that_was_given_up_ends_in_a_callback() {
+    model(|| {
+        let (hub, runtime, seen) = client_of(Dispatch::Poll);
+        let network = callbacks(&runtime);
+        publish(&hub);
+        runtime.clone().finish();
+        run_callback(|| hub.destroy());
+        until_settled(&seen);
+        runtime.dispatcher().close();
+        network.join().unwrap();
         assert_eq!(seen.counts(), (1, 1));
     });
 }

@@ -81,8 +81,9 @@ pub unsafe extern "C" fn aliot_client_create_on_runtime(
 /// background, with a DISCONNECT, in 2 seconds at most; a process that ends sooner leaves without.
 ///
 /// Inside a callback, of this client or of another, it does not wait: the completions and releases,
-/// and nothing else, run where the client's callbacks run, after the one that may be running. NULL
-/// and a destroyed handle do nothing, and do not wait for another thread that is destroying it.
+/// and nothing else, run where the client's callbacks run, after the one that may be running, or
+/// where aliot_runtime_destroy says if that was called for an ALIOT_DISPATCH_POLL runtime. NULL and
+/// a destroyed handle do nothing, and do not wait for another thread that is destroying it.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_client_destroy(client: *mut aliot_client) {
     guard_or((), || {

@@ -45,10 +45,14 @@ pub unsafe extern "C" fn aliot_runtime_create(
 /// Ends the life of the handle. The threads end with the last client and the last registration on
 /// the runtime; if there is none any more, this waits until they have, except inside a callback.
 ///
-/// On an ALIOT_DISPATCH_POLL runtime, what clients that were destroyed inside callbacks still have
-/// to complete and release runs before this returns, on this thread. Nothing calls back for a
-/// client that outlives the handle, except aliot_client_destroy. NULL and a destroyed handle do
-/// nothing.
+/// On an ALIOT_DISPATCH_POLL runtime it ends an aliot_runtime_poll in progress, which finishes with
+/// the client that it is at, 256 callbacks at most, and returns ALIOT_RESULT_OK. Outside callbacks
+/// this waits for that poll and runs, on this thread, what clients that were destroyed inside
+/// callbacks still have to complete and release; when it returns, nothing calls back for a client
+/// that outlives the handle, except aliot_client_destroy. Inside a callback it does not wait: the
+/// poll in progress runs what is owed, or if there is none the network thread of the runtime. So
+/// does that thread for clients that are destroyed inside callbacks later; such callbacks hold up
+/// the network of the other clients of this runtime. NULL and a destroyed handle do nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_runtime_destroy(runtime: *mut aliot_runtime) {
     guard_or((), || {
@@ -63,12 +67,13 @@ pub extern "C" fn aliot_runtime_destroy(runtime: *mut aliot_runtime) {
 /// not wait, UINT32_MAX waits for ever.
 ///
 /// Blocks. Stores the number of callbacks that ran through `count_out`, which may be NULL; running
-/// none is ALIOT_RESULT_OK with 0, when the time is over or sooner.
+/// none is ALIOT_RESULT_OK with 0, when the time is over or sooner, as it is when another thread
+/// destroys the runtime: the next call answers ALIOT_RESULT_BAD_HANDLE.
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_INVALID_STATE on an ALIOT_DISPATCH_THREAD runtime, and while another thread polls
-/// this one; ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
+/// ALIOT_RESULT_INVALID_STATE on an ALIOT_DISPATCH_THREAD runtime, while another thread polls this
+/// one, and if another destroys it at that moment; ALIOT_RESULT_WOULD_DEADLOCK inside a callback.
 ///
 /// # Safety
 ///
