@@ -1760,7 +1760,8 @@ aliot_result aliot_runtime_create(aliot_dispatch dispatch, aliot_runtime **runti
 
 /**
  * Ends the life of the handle. The threads end with the last client and the last registration on
- * the runtime; if there is none any more, this waits until they have, except inside a callback.
+ * the runtime; if there is none any more, nor a poll, this waits until they have, and for a
+ * callback that one of them may be in, except inside a callback. Nothing else waits for threads.
  *
  * On an ALIOT_DISPATCH_POLL runtime it ends an aliot_runtime_poll in progress, which finishes with
  * the client that it is at, 256 callbacks at most, and returns ALIOT_RESULT_OK. Outside callbacks

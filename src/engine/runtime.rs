@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow};
@@ -63,14 +63,21 @@ impl Runtime {
         let network = Arc::new(network);
         for name in names {
             let (dispatcher, network) = (Arc::clone(&dispatcher), Arc::clone(&network));
-            // Should this fail, `inner` stops what has been started.
-            inner.keep(spawn(name, move || {
+            let thread = spawn(name, move || {
                 dispatcher.run_thread(|| network.block_on(poll_fn(|cx| dispatcher.poll_leave(cx))));
                 if let Some(network) = Arc::into_inner(network) {
                     // A name lookup that hangs must not hold the process.
                     network.shutdown_background();
                 }
-            })?);
+            });
+            match thread {
+                Ok(thread) => inner.keep(thread),
+                Err(error) => {
+                    // Those that have been started have no callback that could hold them up.
+                    inner.join();
+                    return Err(error);
+                }
+            }
         }
         Ok(Self(inner))
     }
@@ -122,14 +129,21 @@ impl Runtime {
         self.0.dispatcher.fd()
     }
 
-    /// Gives a poll runtime up: a poll in progress ends soon, and there is none after it. Does nothing
-    /// on a runtime with threads for callbacks.
+    /// Gives a poll runtime up: a poll in progress ends soon, and there is none after it.
     ///
     /// Outside callbacks, waits for that poll and runs what is still owed to clients that were
     /// destroyed in callbacks. Inside, that runs at the end of the poll, or on the network thread; so
     /// it does for clients that are destroyed in callbacks later.
-    pub fn finish(&self) {
+    ///
+    /// On either kind, if this is the last clone and there is no client any more, waits for the
+    /// threads to end, except inside a callback. Dropping a runtime waits for nothing.
+    pub fn finish(self) {
         self.0.dispatcher.give_up();
+        if let Some(inner) = Arc::into_inner(self.0)
+            && !in_callback()
+        {
+            inner.join();
+        }
     }
 
     pub(crate) fn dispatcher(&self) -> &Dispatcher {
@@ -148,23 +162,24 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
             .push(thread);
     }
-}
 
-impl Drop for Inner {
-    /// Waits for the threads, except where that would be waiting for itself.
-    fn drop(&mut self) {
+    /// Ends the threads, and waits for it.
+    fn join(&self) {
         self.dispatcher.close();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let current: ThreadId = thread::current().id();
-        let is_own = threads.iter().any(|thread| thread.thread().id() == current);
-        if is_own || in_callback() {
-            return;
-        }
         for thread in threads {
             // A panic of the thread has been logged where it happened.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Inner {
+    /// Lets the threads end, and does not wait: the last reference goes wherever a client or a
+    /// registration ends, and a thread may be in a callback that has nothing to do with that.
+    fn drop(&mut self) {
+        self.dispatcher.close();
     }
 }
 

@@ -43,7 +43,8 @@ pub unsafe extern "C" fn aliot_runtime_create(
 }
 
 /// Ends the life of the handle. The threads end with the last client and the last registration on
-/// the runtime; if there is none any more, this waits until they have, except inside a callback.
+/// the runtime; if there is none any more, nor a poll, this waits until they have, and for a
+/// callback that one of them may be in, except inside a callback. Nothing else waits for threads.
 ///
 /// On an ALIOT_DISPATCH_POLL runtime it ends an aliot_runtime_poll in progress, which finishes with
 /// the client that it is at, 256 callbacks at most, and returns ALIOT_RESULT_OK. Outside callbacks
@@ -57,7 +58,7 @@ pub unsafe extern "C" fn aliot_runtime_create(
 pub extern "C" fn aliot_runtime_destroy(runtime: *mut aliot_runtime) {
     guard_or((), || {
         if let Some(runtime) = RUNTIMES.remove(runtime) {
-            runtime.finish();
+            Arc::unwrap_or_clone(runtime).finish();
         }
         Ok(())
     });

@@ -263,6 +263,92 @@ static void destroying_a_runtime_waits_for_the_callback_that_its_poll_runs(void)
     aliot_client_destroy(client);
 }
 
+/* ---- Threads ------------------------------------------------------------------------------- */
+
+static bool on_end_take_long(const aliot_registration_end *end, void *userdata)
+{
+    (void)end, (void)userdata;
+    events++;
+    while (!polling_is_over)
+        check_sleep_ms(1);
+    ends++;
+    return false;
+}
+
+static void on_release_after_a_while(void *userdata)
+{
+    (void)userdata;
+    check_sleep_ms(100);
+}
+
+/* The client is the last that holds the shared runtime: its driver is gone when the release returns.
+ * Who waited for the threads would wait for a callback that waits for this thread. */
+static void destroying_the_last_client_waits_for_no_callback_but_its_own(void)
+{
+    start_over();
+    int before = threads_and_descriptors();
+    aliot_registration *registration = fixture_registration();
+    aliot_client *client = client_on(NULL);
+    CHECK_OK(aliot_client_set_event_callback(client, on_event_count, NULL,
+                                             on_release_after_a_while));
+    CHECK_OK(aliot_registration_start(registration, NULL, 2000, on_end_take_long, NULL, NULL));
+    CHECK_EVENTUALLY(events == 1);
+    check_sleep_ms(50);
+    alarm(10);
+    aliot_client_destroy(client);
+    alarm(0);
+    CHECK(ends == 0);
+    polling_is_over = true;
+    CHECK_EVENTUALLY(ends == 1);
+    aliot_registration_destroy(registration);
+    CHECK_EVENTUALLY(threads_and_descriptors() <= before);
+}
+
+static bool on_end_destroy(const aliot_registration_end *end, void *userdata)
+{
+    (void)end, (void)userdata;
+    aliot_runtime_destroy(runtime);
+    ends++;
+    return false;
+}
+
+/* That the system refuses to let a thread wait for itself is seen in the log alone. */
+static void on_record(const aliot_log_record *record, void *userdata)
+{
+    (void)userdata;
+    CHECK(strstr(record->text, "panic") == NULL);
+}
+
+/* Nothing uses the runtime any more, and the thread that destroys it is its own. */
+static void the_end_of_a_registration_may_destroy_its_runtime(void)
+{
+    start_over();
+    int before = threads_and_descriptors();
+    aliot_registration *registration = fixture_registration();
+    CHECK_OK(aliot_log_set_callback(ALIOT_LOG_LEVEL_WARN, on_record, NULL, NULL));
+    CHECK_OK(aliot_registration_set_connects_per_minute(registration, 0));
+    CHECK_OK(aliot_runtime_create(ALIOT_DISPATCH_THREAD, &runtime));
+    CHECK_OK(aliot_registration_start(registration, runtime, 2000, on_end_destroy, NULL,
+                                      on_release));
+    CHECK_EVENTUALLY(ends == 1 && releases == 1);
+    CHECK_OK(aliot_log_set_callback(ALIOT_LOG_LEVEL_WARN, NULL, NULL, NULL));
+    aliot_registration_destroy(registration);
+    CHECK_EVENTUALLY(threads_and_descriptors() <= before);
+}
+
+/* Checkers would see the threads at the end of the process. Descriptors, which a thread closes at
+ * its end, because the system may still list a thread that has been waited for. */
+static void destroying_a_runtime_that_nobody_uses_waits_for_its_threads(void)
+{
+    const aliot_dispatch kinds[] = {ALIOT_DISPATCH_THREAD, ALIOT_DISPATCH_POLL};
+    int before = entries("/proc/self/fd");
+    for (int i = 0; i < 50; i++) {
+        CHECK_OK(aliot_runtime_create(kinds[i % 2], &runtime));
+        aliot_runtime_destroy(runtime);
+        CHECK(entries("/proc/self/fd") <= before);
+    }
+}
+
 int main(void)
 {
     RUN(the_poll_in_which_a_runtime_is_destroyed_delivers_what_it_owes);
@@ -271,5 +357,8 @@ int main(void)
     RUN(a_registration_that_outlives_the_handle_only_releases);
     RUN(a_poll_in_progress_ends_with_the_handle);
     RUN(destroying_a_runtime_waits_for_the_callback_that_its_poll_runs);
+    RUN(destroying_the_last_client_waits_for_no_callback_but_its_own);
+    RUN(the_end_of_a_registration_may_destroy_its_runtime);
+    RUN(destroying_a_runtime_that_nobody_uses_waits_for_its_threads);
     return 0;
 }
