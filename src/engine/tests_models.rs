@@ -244,6 +244,29 @@ fn a_client_of_a_poll_runtime_that_was_given_up_ends_in_a_callback() {
     });
 }
 
+/// What one thread has found to deliver may reach the dispatcher after another has destroyed the
+/// client. There it would keep the client, and the client the dispatcher.
+#[test]
+fn a_client_of_a_poll_runtime_that_was_given_up_is_kept_by_nobody() {
+    model(|| {
+        let (hub, runtime, seen) = client_of(Dispatch::Poll);
+        let network = callbacks(&runtime);
+        assert!(runtime.poll(LONG).is_ok());
+        publish(&hub);
+        runtime.clone().finish();
+        let other = Arc::clone(&hub);
+        let other = thread::spawn(move || other.crash("as if")); // completes what was accepted
+        hub.destroy();
+        other.join().unwrap();
+        while Arc::strong_count(&hub) > 1 {
+            thread::yield_now();
+        }
+        assert_eq!(seen.counts(), (1, 1));
+        runtime.dispatcher().close();
+        network.join().unwrap();
+    });
+}
+
 #[test]
 fn a_thread_that_waits_hears_of_the_end() {
     model(|| {
