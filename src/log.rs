@@ -103,7 +103,8 @@ pub(crate) fn log(level: Level, target: &str, text: fmt::Arguments<'_>) {
             text,
         });
     };
-    let ended = match last().repeats_until(level, target, &text, time) {
+    // Not by the date: put back, it would hold a line for as long as it was put back.
+    let ended = match last().repeats_until(level, target, &text, clock::now()) {
         Repeat::Held => return,
         Repeat::New(ended) => ended,
     };

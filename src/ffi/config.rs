@@ -326,8 +326,11 @@ pub extern "C" fn aliot_config_set_window(
 /// 262288, which hold one message of the largest size. Default 100 and 4194304. On the private
 /// profile the least bytes follow its limits, or else the payload limit follows the bytes.
 ///
-/// Beyond the bytes, QoS 0 messages are dropped and counted. Beyond either, a QoS 1 message closes
-/// the connection, and the platform delivers it again.
+/// Beyond the bytes, QoS 0 messages are dropped and counted. Beyond either, a QoS 1 message waits,
+/// and nothing is read until callbacks return, which slows the platform down; if none returns for
+/// 5 s, the connection is closed with ALIOT_RESULT_INBOX_OVERFLOW. What was not acknowledged by then
+/// the platform delivers again if the session is kept (aliot_config_set_clean_session); else it is
+/// lost.
 ///
 /// # Errors
 ///
