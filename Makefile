@@ -142,7 +142,7 @@ TSAN_DIR := $(CARGO_TARGET_DIR)/tsan
 TSAN := $(CURDIR)/$(BUILD)/tsan
 # Those with several threads of the application's own.
 CONCURRENT := test_lone test_threads test_phases test_reentrancy test_process test_session test_stress \
-	test_churn
+	test_churn test_runtime
 
 # Every order in which the threads of a client can meet, up to two preemptions.
 loom:
