@@ -49,7 +49,8 @@ pub(crate) struct Target {
         allow(dead_code, reason = "nobody else asks")
     )]
     pub(crate) max_packet_len: usize,
-    /// How long the caller lets the whole dial take. The addresses share a part of it.
+    /// How long the caller lets everything up to CONNACK take, without the wait for a turn. The
+    /// addresses share a part of what the name lookup leaves of it.
     pub(crate) connect_timeout: Duration,
     /// How long the peer may leave bytes unacknowledged before the system gives the connection
     /// up. `None` leaves the system's default, which is a quarter of an hour on Linux.
@@ -113,12 +114,19 @@ impl Place {
         }
     }
 
-    async fn turn(&self, watch: &mut dyn Watch) -> Result<SemaphorePermit<'_>, Error> {
+    /// `begun` is when the time began that the caller gives. It begins anew after a wait.
+    async fn turn(
+        &self,
+        watch: &mut dyn Watch,
+        begun: &mut Duration,
+    ) -> Result<SemaphorePermit<'_>, Error> {
         if let Ok(turn) = self.semaphore.try_acquire() {
             return Ok(turn);
         }
         watch.stage(Stage::Session);
-        self.semaphore.acquire().await.map_err(|_| no_turn())
+        let turn = self.semaphore.acquire().await.map_err(|_| no_turn());
+        *begun = clock::now();
+        turn
     }
 }
 
@@ -172,6 +180,7 @@ impl<F: FnMut(Stage) + Send> Watch for F {
 /// `ClosedByPeer`, `TlsConfig`, `TlsHandshake`, `TlsCertificate`, `NoResources`. A target with TLS
 /// never ends in plain text.
 pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link, Error> {
+    let mut begun = clock::now();
     let tls = prepare_tls(target, watch).await?;
     watch.stage(Stage::Resolve);
     let (host, port) = match &target.way.proxy {
@@ -180,22 +189,24 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
     };
     let addresses = resolve(host, port, &target.way).await?;
     let place = Place::new(host, port);
-    let _turn = place.turn(watch).await?;
+    let _turn = place.turn(watch, &mut begun).await?;
+    let deadline = begun.saturating_add(target.connect_timeout);
     // In a box of its own, of which there is then one for each turn: ten thousand clients that wait
     // for theirs do not need the memory of a handshake for it.
-    Box::pin(open(addresses, tls, target, watch)).await
+    Box::pin(open(addresses, deadline, tls, target, watch)).await
 }
 
 type Tls = (Arc<Settings>, ServerName<'static>);
 
 async fn open(
     addresses: VecDeque<SocketAddr>,
+    deadline: Duration,
     tls: Option<Tls>,
     target: &Target,
     watch: &mut dyn Watch,
 ) -> Result<Link, Error> {
     watch.stage(Stage::Tcp);
-    let mut stream = connect_any(addresses, target).await?;
+    let mut stream = connect_any(addresses, target, deadline).await?;
     if let Some(proxy) = &target.way.proxy {
         watch.stage(Stage::Proxy);
         proxy::pass(&mut stream, proxy, &target.host, target.port).await?;
@@ -260,7 +271,7 @@ async fn prepare_tls(target: &Target, watch: &mut dyn Watch) -> Result<Option<Tl
 async fn resolve(host: &str, port: u16, way: &Way) -> Result<VecDeque<SocketAddr>, Error> {
     let addresses = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => Box::pin(blocking::lookup(host)).await?,
+        Err(_) => Box::pin(look_up(host)).await?,
     };
     let chosen = choose(addresses, port, way);
     if chosen.is_empty() {
@@ -268,6 +279,15 @@ async fn resolve(host: &str, port: u16, way: &Way) -> Result<VecDeque<SocketAddr
         return Err(Error::new(ErrorKind::Dns, Stage::Resolve, text));
     }
     Ok(alternate(chosen))
+}
+
+async fn look_up(host: &str) -> Result<Vec<SocketAddr>, Error> {
+    // Tests have names of their own.
+    #[cfg(test)]
+    if let Some(addresses) = super::testing::look_up(host).await {
+        return Ok(addresses);
+    }
+    blocking::lookup(host).await
 }
 
 /// The addresses that may be dialled, beginning with one of the family that is preferred.
@@ -309,17 +329,19 @@ pub(super) fn alternate(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     mixed
 }
 
-/// Tries one address after the other until one answers.
+/// Tries one address after the other until one answers. `deadline` is the caller's, for CONNACK.
 pub(super) async fn connect_any(
     mut addresses: VecDeque<SocketAddr>,
     target: &Target,
+    deadline: Duration,
 ) -> Result<TcpStream, Error> {
     let started = clock::now();
-    // The rest is for reporting before the caller's deadline, which knows no reasons.
-    let budget = target.connect_timeout.mul_f32(0.95);
+    // The rest is for what follows on the last address, and for reporting before the caller's
+    // deadline, which knows no reasons.
+    let give_up = started + deadline.saturating_sub(started) / 3 * 2;
     let mut failures = Vec::new();
     while let Some(address) = addresses.pop_front() {
-        let left = budget.saturating_sub(clock::now().saturating_sub(started));
+        let left = give_up.saturating_sub(clock::now());
         let share = share(left, addresses.len());
         match timeout(share, connect(address, target)).await {
             Ok(Ok(stream)) => return Ok(stream),

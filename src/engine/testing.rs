@@ -1,10 +1,11 @@
 //! What the tests of this layer share: certificates made on the spot, servers, a runtime.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -189,6 +190,22 @@ pub(super) fn named(address: SocketAddr, trust: Trust, name: &str) -> Target {
         server_name: Some(name.to_owned()),
         ..target(address, trust)
     }
+}
+
+/// Names of the tests: what they stand for, and how long it takes to learn it.
+static NAMES: Mutex<BTreeMap<String, (Duration, Vec<SocketAddr>)>> = Mutex::new(BTreeMap::new());
+
+/// Makes `host` a name of these addresses for all dials of the process.
+pub(super) fn name(host: &str, takes: Duration, addresses: &[SocketAddr]) {
+    let what = (takes, addresses.to_vec());
+    NAMES.lock().unwrap().insert(host.to_owned(), what);
+}
+
+/// `None`: it is no name of a test.
+pub(super) async fn look_up(host: &str) -> Option<Vec<SocketAddr>> {
+    let (takes, addresses) = NAMES.lock().unwrap().get(host).cloned()?;
+    tokio::time::sleep(takes).await;
+    Some(addresses)
 }
 
 pub(super) async fn connect(target: &Target) -> Result<Link, Error> {

@@ -1,6 +1,7 @@
 //! Tests of dialling: addresses, deadlines, stages and what their failures say.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -10,8 +11,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::clock;
 use super::dial::{Target, alternate, connect_any, dial, is_dialled, share};
-use super::testing::{Ca, TempFile, connect, echo, listen, run, stages, target};
+use super::testing::{Ca, TempFile, connect, echo, listen, name, run, stages, target};
 use crate::error::{ErrorKind, Stage};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::trust::Trust;
@@ -25,15 +27,29 @@ fn plain(address: SocketAddr) -> Target {
     }
 }
 
+/// When a dial to `target` must be done that begins now.
+fn deadline(target: &Target) -> Duration {
+    clock::now() + target.connect_timeout
+}
+
+/// The port of `address`, at another of this machine.
+fn sibling(address: SocketAddr) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 2], address.port()))
+}
+
 /// An address where nobody listens.
 async fn closed() -> SocketAddr {
     listen().await.1
 }
 
-/// A listener whose queue is full, so that the system drops every further SYN, and what fills it.
 async fn black_hole() -> (SocketAddr, impl Sized) {
+    black_hole_at("127.0.0.1:0".parse().unwrap()).await
+}
+
+/// A listener whose queue is full, so that the system drops every further SYN, and what fills it.
+async fn black_hole_at(address: SocketAddr) -> (SocketAddr, impl Sized) {
     let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.bind(address).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
@@ -111,7 +127,8 @@ fn the_next_address_is_tried_after_a_refusal() {
     run(async {
         let (_listener, open) = listen().await;
         let closed = closed().await;
-        let stream = connect_any([closed, open].into(), &plain(closed)).await;
+        let target = plain(closed);
+        let stream = connect_any([closed, open].into(), &target, deadline(&target)).await;
         assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
     });
 }
@@ -126,7 +143,7 @@ fn the_next_address_is_tried_within_half_the_time() {
             ..plain(hole)
         };
         let started = Instant::now();
-        let stream = connect_any([hole, open].into(), &target).await;
+        let stream = connect_any([hole, open].into(), &target, deadline(&target)).await;
         assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
         assert!(started.elapsed() < Duration::from_millis(900));
     });
@@ -148,6 +165,42 @@ fn an_address_that_does_not_answer_is_given_up_before_the_deadline_of_the_caller
         assert_eq!(error.stage(), Stage::Tcp);
         let expected = format!("{hole} did not answer");
         assert!(error.to_string().contains(&expected), "{error}");
+    });
+}
+
+#[test]
+fn a_third_of_the_time_is_left_for_what_follows_the_last_address() {
+    run(async {
+        let (hole, _keep) = black_hole().await;
+        let target = Target {
+            connect_timeout: Duration::from_secs(3),
+            ..plain(hole)
+        };
+        let started = Instant::now();
+        let error = connect(&target).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+        assert!(started.elapsed() < Duration::from_millis(2500));
+    });
+}
+
+/// As where the first name server is dead and the first address too: the same at each attempt.
+#[test]
+#[cfg(target_os = "linux")] // Others have no second loopback address.
+fn the_time_of_the_lookup_is_not_shared_among_the_addresses() {
+    run(async {
+        let (_listener, open) = listen().await;
+        let (hole, _keep) = black_hole_at(sibling(open)).await;
+        name("slow.test", Duration::from_secs(5), &[hole, open]);
+        let target = Target {
+            host: "slow.test".to_owned(),
+            connect_timeout: Duration::from_secs(7),
+            ..plain(open)
+        };
+        let link = timeout(target.connect_timeout, connect(&target))
+            .await
+            .expect("the caller's deadline came first")
+            .unwrap();
+        assert_eq!(link.socket().peer_addr().unwrap(), open);
     });
 }
 
@@ -176,7 +229,7 @@ fn a_failure_lists_every_address_with_its_reason() {
             connect_timeout: Duration::from_millis(500),
             ..plain(closed)
         };
-        let error = connect_any([closed, hole].into(), &target)
+        let error = connect_any([closed, hole].into(), &target, deadline(&target))
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Network);
@@ -269,12 +322,15 @@ fn an_unusable_tls_setting_never_touches_the_network() {
 
 /// Dials that hold all turns of `address`, where nobody says a word, until they are dropped.
 pub(super) async fn take_all_turns(address: SocketAddr) -> JoinSet<()> {
+    hold_all_turns(target(address, Trust::BuiltIn)).await
+}
+
+async fn hold_all_turns(target: Target) -> JoinSet<()> {
     let (tell, mut told) = unbounded_channel();
     let mut dials = JoinSet::new();
     for _ in 0..64 {
-        let tell = tell.clone();
+        let (tell, target) = (tell.clone(), target.clone());
         dials.spawn(async move {
-            let target = target(address, Trust::BuiltIn);
             let mut stages = |stage| tell.send(stage).unwrap_or_default();
             let _ = dial(&target, &mut stages).await;
         });
@@ -310,6 +366,31 @@ fn a_peer_that_is_silent_keeps_nobody_from_dialling_another() {
                 tokio::task::yield_now().await;
             }
         }
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")] // Others have no second loopback address.
+fn the_wait_for_a_turn_takes_no_time_from_the_addresses() {
+    run(async {
+        let (_silent, address) = listen().await;
+        let (hole, _keep) = black_hole_at(sibling(address)).await;
+        let target = Target {
+            host: "turns.test".to_owned(),
+            connect_timeout: Duration::from_secs(1),
+            ..target(address, Trust::BuiltIn)
+        };
+        name(&target.host, Duration::ZERO, &[address]);
+        let dials = hold_all_turns(target.clone()).await;
+        name(&target.host, Duration::ZERO, &[hole]);
+        let mut waits = pin!(connect(&target));
+        let longer = target.connect_timeout * 3 / 2;
+        assert!(timeout(longer, &mut waits).await.is_err());
+        drop(dials);
+        let turn = Instant::now();
+        let error = waits.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+        assert!(turn.elapsed() > target.connect_timeout / 2, "{error}");
     });
 }
 
