@@ -52,6 +52,9 @@ pub(crate) struct Target {
     /// How long the caller lets everything up to CONNACK take, without the wait for a turn. The
     /// addresses share a part of what the name lookup leaves of it.
     pub(crate) connect_timeout: Duration,
+    /// The address that is tried last. One that takes connections and leads nowhere behind TCP would
+    /// otherwise be the first at each attempt, and no other ever tried.
+    pub(crate) avoid: Option<IpAddr>,
     /// How long the peer may leave bytes unacknowledged before the system gives the connection
     /// up. `None` leaves the system's default, which is a quarter of an hour on Linux.
     pub(crate) user_timeout: Option<Duration>,
@@ -69,6 +72,7 @@ impl Target {
             plaintext: endpoint.is_plaintext(),
             max_packet_len: 0,
             connect_timeout: endpoint.connect_timeout(),
+            avoid: None,
             user_timeout: None,
         }
     }
@@ -162,6 +166,9 @@ pub(crate) trait Watch: Send {
     /// which is not time that its peer takes.
     fn stage(&mut self, stage: Stage);
 
+    /// This address has taken the connection. What it is worth shows only later.
+    fn reached(&mut self, _address: IpAddr) {}
+
     /// A certificate ends soon.
     fn notice(&mut self, _notice: Notice) {}
 }
@@ -187,7 +194,10 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
         Some(proxy) => (&proxy.host, proxy.port),
         None => (&target.host, target.port),
     };
-    let addresses = resolve(host, port, &target.way).await?;
+    let mut addresses = resolve(host, port, &target.way).await?;
+    if let Some(avoid) = target.avoid {
+        put_last(&mut addresses, avoid);
+    }
     let place = Place::new(host, port);
     let _turn = place.turn(watch, &mut begun).await?;
     let deadline = begun.saturating_add(target.connect_timeout);
@@ -206,7 +216,8 @@ async fn open(
     watch: &mut dyn Watch,
 ) -> Result<Link, Error> {
     watch.stage(Stage::Tcp);
-    let mut stream = connect_any(addresses, target, deadline).await?;
+    let (mut stream, address) = connect_any(addresses, target, deadline).await?;
+    watch.reached(address.ip());
     if let Some(proxy) = &target.way.proxy {
         watch.stage(Stage::Proxy);
         proxy::pass(&mut stream, proxy, &target.host, target.port).await?;
@@ -329,12 +340,21 @@ pub(super) fn alternate(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     mixed
 }
 
+/// Begins with the address behind `avoid`, so that several that lead nowhere do not hide those behind
+/// them from one attempt to the next.
+/// Source: RFC 1123, 2.3.
+pub(super) fn put_last(addresses: &mut VecDeque<SocketAddr>, avoid: IpAddr) {
+    if let Some(place) = addresses.iter().position(|address| address.ip() == avoid) {
+        addresses.rotate_left((place + 1) % addresses.len());
+    }
+}
+
 /// Tries one address after the other until one answers. `deadline` is the caller's, for CONNACK.
 pub(super) async fn connect_any(
     mut addresses: VecDeque<SocketAddr>,
     target: &Target,
     deadline: Duration,
-) -> Result<TcpStream, Error> {
+) -> Result<(TcpStream, SocketAddr), Error> {
     let started = clock::now();
     // The rest is for what follows on the last address, and for reporting before the caller's
     // deadline, which knows no reasons.
@@ -344,7 +364,7 @@ pub(super) async fn connect_any(
         let left = give_up.saturating_sub(clock::now());
         let share = share(left, addresses.len());
         match timeout(share, connect(address, target)).await {
-            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Ok(stream)) => return Ok((stream, address)),
             Ok(Err(error)) => failures.push((address, error)),
             Err(_) => failures.push((address, io::ErrorKind::TimedOut.into())),
         }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -94,6 +95,10 @@ impl Watch for Reporter<'_> {
         let budget = core.budget();
         let mut budget = budgets::lock(&budget);
         core.device.handle_stage(stage, clock::now(), &mut budget);
+    }
+
+    fn reached(&mut self, address: IpAddr) {
+        self.0.lock().suspect = Some(address);
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -238,6 +243,7 @@ impl Driver {
                     // probe of a small window: sooner, it would end slow links that make progress.
                     user_timeout: config.keep_alive().map(|interval| interval * 3 / 2),
                     max_packet_len: hub.max_packet_len(),
+                    avoid: core.suspect,
                     ..Target::new(endpoint.host_name(config.identity())?, endpoint)
                 }
             };
@@ -455,6 +461,9 @@ impl Driver {
         let entropy = clock::entropy();
         let mut core = self.hub.lock();
         (core.is_reading_paused, core.is_full) = (false, false);
+        if core.device.is_accepted() {
+            core.suspect = None;
+        }
         let budget = core.budget();
         let mut budget = budgets::lock(&budget);
         core.device

@@ -1,5 +1,6 @@
 //! Where the threads of a client meet: its device under a lock, its mailbox, its waker.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     /// When the application last had something to send, and when that last left without the driver.
     last_call: Duration,
     pub(crate) last_aside: Option<Duration>,
+    /// The address of the last connection, unless the platform accepted the device on it.
+    pub(crate) suspect: Option<IpAddr>,
     budget: budgets::Shared,
     destroyed: bool,
     crashed: bool,
@@ -119,6 +122,7 @@ impl Hub {
                 wants_wire: false,
                 last_call: Duration::ZERO,
                 last_aside: None,
+                suspect: None,
                 destroyed: false,
                 crashed: false,
                 waiting: Waiting::default(),

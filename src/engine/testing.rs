@@ -180,6 +180,7 @@ pub(super) fn target(address: SocketAddr, trust: Trust) -> Target {
         max_packet_len: 0,
         plaintext: false,
         connect_timeout: Duration::from_secs(5),
+        avoid: None,
         user_timeout: None,
     }
 }

@@ -1,7 +1,10 @@
 //! Tests of dialling: addresses, deadlines, stages and what their failures say.
 
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
 use std::pin::pin;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,11 +15,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::clock;
-use super::dial::{Target, alternate, connect_any, dial, is_dialled, share};
-use super::testing::{Ca, TempFile, connect, echo, listen, name, run, stages, target};
+use super::dial::{Target, Watch, alternate, connect_any, dial, is_dialled, put_last, share};
+use super::testing::{Ca, TempFile, answer_with, connect, echo, listen, name, run, stages, target};
 use crate::error::{ErrorKind, Stage};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::trust::Trust;
+use crate::{Client, Config, Identity};
 
 const REFUSED: i32 = Errno::ECONNREFUSED as i32;
 
@@ -129,7 +133,8 @@ fn the_next_address_is_tried_after_a_refusal() {
         let closed = closed().await;
         let target = plain(closed);
         let stream = connect_any([closed, open].into(), &target, deadline(&target)).await;
-        assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
+        let (stream, address) = stream.unwrap();
+        assert_eq!((stream.peer_addr().unwrap(), address), (open, open));
     });
 }
 
@@ -144,7 +149,8 @@ fn the_next_address_is_tried_within_half_the_time() {
         };
         let started = Instant::now();
         let stream = connect_any([hole, open].into(), &target, deadline(&target)).await;
-        assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
+        let (stream, address) = stream.unwrap();
+        assert_eq!((stream.peer_addr().unwrap(), address), (open, open));
         assert!(started.elapsed() < Duration::from_millis(900));
     });
 }
@@ -417,4 +423,112 @@ fn a_dial_can_move_between_threads() {
     fn check(_: impl Send) {}
     let target = target("127.0.0.1:1".parse().unwrap(), Trust::BuiltIn);
     check(dial(&target, &mut |_| ()));
+}
+
+#[test]
+fn the_address_behind_the_one_to_avoid_comes_first() {
+    let [a, b, c] = ["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1"]
+        .map(|text| text.parse::<SocketAddr>().unwrap());
+    for (avoid, expected) in [(a, [b, c, a]), (b, [c, a, b]), (c, [a, b, c])] {
+        let mut addresses = [a, b, c].into();
+        put_last(&mut addresses, avoid.ip());
+        assert_eq!(addresses, expected, "{avoid}");
+    }
+    let mut addresses = [a, c].into();
+    put_last(&mut addresses, b.ip());
+    assert_eq!(addresses, [a, c]);
+    put_last(&mut [].into(), b.ip());
+}
+
+#[derive(Default)]
+struct Reached(Vec<IpAddr>);
+
+impl Watch for Reached {
+    fn stage(&mut self, _: Stage) {}
+
+    fn reached(&mut self, address: IpAddr) {
+        self.0.push(address);
+    }
+}
+
+#[test]
+fn an_address_that_takes_a_connection_is_told_of_before_it_fails() {
+    run(async {
+        let failing = answer_with(b"no TLS").await;
+        let mut watch = Reached::default();
+        let target = target(failing, Trust::BuiltIn);
+        assert!(dial(&target, &mut watch).await.is_err());
+        assert_eq!(watch.0, [failing.ip()]);
+
+        let mut watch = Reached::default();
+        dial(&plain(closed().await), &mut watch).await.unwrap_err();
+        assert!(watch.0.is_empty());
+    });
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// A platform that accepts each device and then closes its own half, and tells of each.
+fn platform() -> (SocketAddr, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        loop {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(&[0x20, 2, 0, 0]);
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+            if tell.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    (address, told)
+}
+
+fn client(host: &str, port: u16, connect_timeout: Duration) -> Client {
+    let identity = Identity::with_secret("pk", host, "secret").unwrap();
+    let mut endpoint = Endpoint::host(host, port).unwrap();
+    endpoint.set_dangerous_plaintext();
+    endpoint.set_connect_timeout(connect_timeout).unwrap();
+    let mut config = Config::new(&identity, &endpoint).unwrap();
+    config.use_private_profile();
+    let moment = Duration::from_millis(10);
+    config.set_reconnect(moment, moment).unwrap();
+    Client::new(&config).unwrap()
+}
+
+/// As with a backend that is dead behind its balancer, or a path that swallows large packets.
+#[test]
+#[cfg(target_os = "linux")] // Others have no second loopback address.
+fn an_address_that_is_silent_behind_tcp_does_not_hide_the_next_for_ever() {
+    let (good, told) = platform();
+    let silent = TcpListener::bind(sibling(good)).unwrap();
+    let addresses = [silent.local_addr().unwrap(), good];
+    name("silent.test", Duration::ZERO, &addresses);
+    let client = client("silent.test", good.port(), Duration::from_millis(500));
+    client.start().unwrap();
+    told.recv_timeout(LONG).unwrap();
+    // Not because it was never tried.
+    silent.accept().unwrap();
+    client.destroy();
+}
+
+#[test]
+#[cfg(target_os = "linux")] // Others have no second loopback address.
+fn an_address_that_accepted_the_device_stays_the_first() {
+    let (good, told) = platform();
+    let other = TcpListener::bind(sibling(good)).unwrap();
+    other.set_nonblocking(true).unwrap();
+    name("stays.test", Duration::ZERO, &[good, sibling(good)]);
+    let client = client("stays.test", good.port(), LONG);
+    client.start().unwrap();
+    for _ in 0..3 {
+        told.recv_timeout(LONG).unwrap();
+        let error = other.accept().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+    client.destroy();
 }

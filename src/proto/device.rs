@@ -230,6 +230,11 @@ impl<H: Clone> Device<H> {
         }
     }
 
+    /// Whether the platform has accepted the device, be it on the way to a stop.
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.session.phase(), Phase::Connected { .. })
+    }
+
     // ---- What the engine reports ----
 
     /// The attempt under way has reached `stage`; [`Stage::Session`] is waiting for one's turn.
