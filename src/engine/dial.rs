@@ -356,11 +356,15 @@ pub(super) async fn connect_any(
     deadline: Duration,
 ) -> Result<(TcpStream, SocketAddr), Error> {
     let started = clock::now();
-    // The rest is for what follows on the last address, and for reporting before the caller's
-    // deadline, which knows no reasons.
-    let give_up = started + deadline.saturating_sub(started) / 3 * 2;
+    let whole = deadline.saturating_sub(started);
     let mut failures = Vec::new();
     while let Some(address) = addresses.pop_front() {
+        // A third is for what follows TCP. The last address may take of that, and leaves a moment to
+        // report its failure before the caller's deadline, which knows no reasons.
+        let give_up = match addresses.len() {
+            0 => started + whole / 20 * 19,
+            _ => started + whole / 3 * 2,
+        };
         let left = give_up.saturating_sub(clock::now());
         let share = share(left, addresses.len());
         match timeout(share, connect(address, target)).await {
