@@ -90,29 +90,35 @@ static bool is_resolving(aliot_client *client, const trap *t, const probe *p)
     return lookups_begun > lookups_ended;
 }
 
-/* Connections to the port that wait for the answer to their SYN. */
-static int half_open(uint16_t port)
+/* Whether the port is that of a connection with which the trap has filled itself. */
+static bool is_own(const trap *t, unsigned port)
 {
-    char line[256];
-    int count = 0;
-    FILE *table = fopen("/proc/net/tcp", "r");
-    CHECK(table != NULL);
-    while (fgets(line, sizeof line, table) != NULL) {
-        unsigned remote = 0, state = 0;
-        if (sscanf(line, "%*s %*s %*[0-9A-F]:%x %x", &remote, &state) == 2)
-            count += remote == port && state == 2;
+    for (int i = 0; i < TRAP_PEERS; i++) {
+        struct sockaddr_in own = {0};
+        socklen_t length = sizeof own;
+        if (t->peers[i].socket >= 0
+            && getsockname(t->peers[i].socket, (struct sockaddr *)&own, &length) == 0
+            && ntohs(own.sin_port) == port)
+            return true;
     }
-    fclose(table);
-    return count;
+    return false;
 }
 
-/* Those of the trap itself, before the client starts. */
-static int half_open_before;
-
+/* Whether a connection of the client waits for the answer to its SYN. */
 static bool is_connecting(aliot_client *client, const trap *t, const probe *p)
 {
+    char line[256];
+    bool found = false;
+    FILE *table = fopen("/proc/net/tcp", "r");
     (void)client, (void)p;
-    return half_open(t->port) > half_open_before;
+    CHECK(table != NULL);
+    while (fgets(line, sizeof line, table) != NULL) {
+        unsigned local = 0, remote = 0, state = 0;
+        if (sscanf(line, "%*s %*[0-9A-F]:%x %*[0-9A-F]:%x %x", &local, &remote, &state) == 3)
+            found |= remote == t->port && state == 2 && !is_own(t, local);
+    }
+    fclose(table);
+    return found;
 }
 
 static bool is_accepted(aliot_client *client, const trap *t, const probe *p)
@@ -168,7 +174,6 @@ static aliot_client *client_in(const phase *phase, trap *t, probe *p)
     CHECK_OK(aliot_client_set_completion_callback(client, on_completion, p, on_release));
     for (int i = 0; i < QUEUED; i++)
         CHECK_OK(aliot_client_publish(client, TOPIC, "x", 1, Q1, NULL));
-    half_open_before = half_open(t->port);
     CHECK_OK(aliot_client_start(client));
     CHECK_EVENTUALLY(phase->reached(client, t, p));
     return client;
