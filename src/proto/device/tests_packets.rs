@@ -231,3 +231,56 @@ fn a_connection_begins_with_one_connack_and_no_session_that_was_not_asked_for() 
         assert!(error.to_string().contains(words), "{error}");
     }
 }
+
+/// A message of QoS 1 on the topic "a".
+fn numbered(id: u16) -> Packet {
+    let mut bytes = BytesMut::new();
+    let id_at = codec::encode_publish(&mut bytes, "a", b"x", Qos::AtLeastOnce);
+    codec::set_packet_id(&mut bytes, id_at, id);
+    codec::decode(bytes.freeze(), 2).unwrap()
+}
+
+#[test]
+fn what_there_is_no_room_for_waits_with_all_behind_it() {
+    let mut bench = Bench::new(|config| {
+        config.set_payload_limit(10).unwrap();
+        config.set_inbox_limit(2, 100_000).unwrap();
+    });
+    bench.device.start(T(0)).unwrap();
+    bench.connect(T(0));
+    let token = bench.publish();
+    bench.write(T(0));
+    let behind = [Packet::PubAck { id: 1 }, Bench::message("a", b"x")];
+    let mut packets: VecDeque<Packet> = (1..=3).map(numbered).chain(behind).collect();
+    bench.device.handle_what_fits(&mut packets, T(0));
+    assert_eq!(packets.len(), 3);
+    bench.device.handle_what_fits(&mut packets, T(0));
+    assert_eq!((packets.len(), bench.device.counters().received), (3, 2));
+    // The deadline of what may stand behind is put off.
+    bench.device.handle_reading_waits(T(29));
+    assert_eq!(bench.device.poll_timeout(T(29)), Some(T(59)));
+    let first = (bench.device.connection, 1);
+    bench.device.handle_delivered(10, 0, [first].into_iter());
+    bench.device.handle_what_fits(&mut packets, T(29));
+    assert_eq!((packets.len(), bench.device.counters().received), (0, 4));
+    assert!(bench.device.last_failure().is_none() && !bench.device.has_action());
+    let ended =
+        |output: &Output<u32>| matches!(output, Output::Completion(end) if end.token == token);
+    assert_eq!(
+        bench.device.outputs().iter().filter(|it| ended(it)).count(),
+        1
+    );
+}
+
+#[test]
+fn each_acknowledgement_among_what_fits_shows_that_the_platform_answers() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    bench.publish();
+    bench.publish();
+    bench.write(T(0));
+    let packets = [Packet::PubAck { id: 1 }, Bench::message("a", b"x")];
+    let mut packets = VecDeque::from(packets);
+    bench.device.handle_what_fits(&mut packets, T(20));
+    assert_eq!(bench.device.poll_timeout(T(20)), Some(T(50)));
+}
