@@ -130,7 +130,9 @@ static bool is_accepted(aliot_client *client, const trap *t, const probe *p)
 static bool is_waiting(aliot_client *client, const trap *t, const probe *p)
 {
     (void)t, (void)p;
-    return aliot_client_state(client) == ALIOT_STATE_WAITING;
+    /* A client that has just been started waits as well, for a moment. */
+    return aliot_client_counter(client, ALIOT_COUNTER_CONNECT_FAILURES) > 0
+           && aliot_client_state(client) == ALIOT_STATE_WAITING;
 }
 
 static bool is_connected(aliot_client *client, const trap *t, const probe *p)
