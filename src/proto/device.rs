@@ -8,6 +8,8 @@ mod ending;
 mod packets;
 
 #[cfg(test)]
+mod tests_accepting;
+#[cfg(test)]
 mod tests_blocked;
 #[cfg(test)]
 mod tests_calls;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::proto::codec::Packet;
 use crate::proto::trust::ClientCertificate;
-use crate::{Endpoint, Identity, OutboxPolicy, TopicFilter};
+use crate::{Endpoint, Identity, TopicFilter};
 
 pub(super) const T: fn(u64) -> Duration = Duration::from_secs;
 
@@ -205,20 +205,6 @@ fn nobody_is_asked_before_connack_or_after_disconnect() {
     bench.device.handle_timeout(T(1000), &mut bench.budget);
     bench.device.retry_now(T(1000));
     assert_eq!(bench.write(T(1000)), DISCONNECT);
-}
-
-#[test]
-fn what_is_dropped_for_something_new_is_told_at_once() {
-    let mut bench = Bench::new(|config| {
-        config.set_outbox_policy(OutboxPolicy::DropOldest);
-        config.set_outbox_limit(1, 1_000_000).unwrap();
-    });
-    let first = bench.publish();
-    assert_eq!(bench.told(), (vec![], vec![]));
-    bench.publish();
-    let dropped = (first, Some(ErrorKind::Dropped));
-    assert_eq!(bench.told(), (vec![], vec![dropped]));
-    assert_eq!(bench.device.counters().published, 2);
 }
 
 #[test]
@@ -461,44 +447,6 @@ fn a_session_that_was_kept_is_not_asked_again_for_what_it_granted() {
 }
 
 #[test]
-fn there_is_room_while_the_queue_is_half_empty() {
-    let mut bench = Bench::new(|config| {
-        config.set_payload_limit(1000).unwrap();
-        config.set_topic_limit(64).unwrap();
-        config.set_outbox_limit(4, 10_000).unwrap();
-    });
-    let mut send = |len: usize| {
-        let (topic, payload) = ("a", vec![0; len]);
-        let sent = bench
-            .device
-            .publish(topic, &payload, Qos::AtLeastOnce, false, None);
-        sent.unwrap();
-        (bench.device.outbox_level().0, bench.device.has_room())
-    };
-    assert_eq!(
-        [send(1), send(1), send(1)],
-        [(1, true), (2, true), (3, false)]
-    );
-
-    let mut bench = Bench::new(|config| {
-        config.set_payload_limit(1000).unwrap();
-        config.set_topic_limit(64).unwrap();
-        config.set_outbox_limit(1000, 10_000).unwrap();
-    });
-    while bench.device.has_room() {
-        let sent = bench
-            .device
-            .publish("a", &[0; 100], Qos::AtLeastOnce, false, None);
-        sent.unwrap();
-    }
-    let (operations, bytes) = bench.device.outbox_level();
-    assert!(
-        (5001..5200).contains(&bytes),
-        "{operations} of {bytes} bytes"
-    );
-}
-
-#[test]
 fn bytes_are_counted_and_what_waits_for_callbacks_too() {
     let mut bench = Bench::started();
     bench.connect(T(0));
@@ -642,40 +590,6 @@ fn an_acknowledgement_leaves_when_the_callback_has_returned() {
     bench.device.handle_delivered(waiting, 0, acks);
     assert!(bench.device.has_transmit(T(0)));
     assert_eq!(bench.write(T(0)), [0x40, 2, 0, 7]);
-}
-
-#[test]
-fn messages_that_were_dropped_are_summed_up_while_nobody_listens() {
-    let mut bench = Bench::new(|config| {
-        config.set_outbox_policy(OutboxPolicy::DropOldest);
-        config.set_outbox_limit(2, 1_000_000).unwrap();
-    });
-    let send = |bench: &mut Bench, count: usize| {
-        for _ in 0..count {
-            let sent = bench
-                .device
-                .publish("a", b"x", Qos::AtMostOnce, false, None);
-            sent.unwrap();
-        }
-    };
-    let told = |bench: &mut Bench| {
-        let outputs = bench.device.outputs().drain(..);
-        let told = outputs.filter_map(|output| match output {
-            Output::Event(event) => Some((event.dropped, event.text)),
-            _ => None,
-        });
-        told.collect::<Vec<_>>()
-    };
-    let text = |count: u64| (count, format!("{count} messages of QoS 0 were dropped"));
-    send(&mut bench, 2);
-    assert_eq!(told(&mut bench), []);
-    send(&mut bench, 4);
-    assert_eq!(told(&mut bench), [text(1)]);
-    bench.device.handle_delivered(0, 0, std::iter::empty());
-    assert_eq!(told(&mut bench), [text(3)]);
-    bench.device.handle_delivered(0, 0, std::iter::empty());
-    assert_eq!(told(&mut bench), []);
-    assert_eq!(bench.device.counters().dropped, 4);
 }
 
 #[test]

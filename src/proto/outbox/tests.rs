@@ -229,10 +229,67 @@ fn an_application_that_takes_no_completions_gets_no_more_of_them() {
     bench.outbox.handle_completions_made((3 * 2 + 1000) / 2 - 2);
     bench.publish(20, Qos::AtLeastOnce).unwrap();
     bench.outbox.handle_completions_made(1);
-    let error = bench.publish(20, Qos::AtLeastOnce).unwrap_err();
+    let error = bench.publish(2000, Qos::AtLeastOnce).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutboxFull);
+    assert_eq!(bench.dropped(), [], "in vain");
     bench.outbox.handle_completions_taken(1);
     bench.publish(20, Qos::AtLeastOnce).unwrap();
+}
+
+#[test]
+fn there_is_room_while_half_of_everything_is_free() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let mut bench = Bench::new(7, OutboxPolicy::RefuseNew);
+        let mut room = |len| {
+            bench.publish(len, qos).unwrap();
+            bench.outbox.has_room()
+        };
+        assert_eq!(
+            [room(20), room(20), room(20), room(20)],
+            [true, true, true, false]
+        );
+        let mut bench = Bench::new(7, OutboxPolicy::RefuseNew);
+        bench.publish(MAX_BYTES / 2, qos).unwrap();
+        assert!(bench.outbox.has_room(), "half of it");
+        bench.publish(20, qos).unwrap();
+        assert!(!bench.outbox.has_room());
+    }
+}
+
+#[test]
+fn memory_is_given_for_what_would_be_accepted() {
+    let full = |outbox: &mut Outbox, len| {
+        let memory = outbox.memory_for("t", len, Qos::AtLeastOnce);
+        memory.is_err_and(|error| error.kind() == ErrorKind::OutboxFull)
+    };
+    let mut bench = Bench::new(2, OutboxPolicy::RefuseNew);
+    bench.publish(1000, Qos::AtLeastOnce).unwrap();
+    assert!(!full(&mut bench.outbox, 900));
+    assert!(full(&mut bench.outbox, 1000));
+    // With the other policy, what can be dropped is no obstacle, and what is under way is one.
+    for len in [20, 1000] {
+        let mut bench = Bench::new(2, OutboxPolicy::DropOldest);
+        bench.publish(len, Qos::AtLeastOnce).unwrap();
+        bench.publish(len, Qos::AtLeastOnce).unwrap();
+        assert!(!full(&mut bench.outbox, 1000));
+        bench.outbox.handle_connected(false);
+        bench.outbox.fill(&mut Chunk::default(), Duration::ZERO);
+        assert!(full(&mut bench.outbox, 0), "both operations are under way");
+    }
+}
+
+#[test]
+fn messages_that_nobody_has_a_token_of_are_counted_when_they_make_room() {
+    let mut bench = Bench::new(10, OutboxPolicy::DropOldest);
+    let payload = payload(500, Qos::AtMostOnce);
+    for dropped in [0, 0, 0, 0, 1, 2] {
+        let (outbox, fallout) = (&mut bench.outbox, &mut bench.fallout);
+        outbox
+            .publish("t", &payload, Qos::AtMostOnce, false, None, fallout)
+            .unwrap();
+        assert_eq!(bench.fallout.dropped, dropped);
+    }
+    assert_eq!(bench.dropped(), []);
 }
 
 #[test]
