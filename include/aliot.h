@@ -451,7 +451,9 @@ typedef enum aliot_address_family {
  *
  * Every CONNECTING is followed by exactly one CONNECTED or CONNECT_FAILED, every CONNECTED by
  * exactly one DISCONNECTED. After STOPPED only MESSAGES_DROPPED can come until the next
- * aliot_client_start. Later versions may add values, so have a default branch.
+ * aliot_client_start. Where the events of hundreds of attempts wait for a callback, the oldest
+ * attempts are forgotten, each as a whole, and the log says how many. Later versions may add
+ * values, so have a default branch.
  */
 typedef enum aliot_event_kind {
     /** An attempt begins. */

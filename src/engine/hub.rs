@@ -344,6 +344,16 @@ impl Hub {
 impl Work for Hub {
     fn run(self: Arc<Self>) -> usize {
         let (delivered, again) = self.mailbox.deliver(&|event| self.log(event));
+        if delivered.forgotten > 0 {
+            let (name, count) = (&self.name, delivered.forgotten);
+            log(
+                Level::Warn,
+                "session",
+                format_args!(
+                    "{name}: the events of {count} attempts to connect are not reported: callbacks took too long"
+                ),
+            );
+        }
         if delivered.callbacks > 0 {
             let mut core = self.lock();
             let acks = delivered.acks.into_iter();

@@ -12,7 +12,7 @@ use super::dispatch::run_callback;
 use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 use crate::proto::codec::Publish;
 use crate::proto::device::Output;
-use crate::proto::event::{Completion, Event};
+use crate::proto::event::{Completion, Event, EventKind};
 use crate::proto::inbox::Inbox;
 use crate::proto::qos::Qos;
 use crate::proto::queue::give_back;
@@ -53,6 +53,11 @@ const MAX_ACKS: usize = 64;
 /// How long they may wait for each other.
 const PATIENCE: Duration = Duration::from_millis(5);
 
+/// Attempts to connect whose events may wait, once so much waits that it is worth a look. A callback
+/// that does not return for days must not cost memory for each of them.
+const MAX_ATTEMPTS: usize = 250;
+const WORTH_A_LOOK: usize = 4 * MAX_ATTEMPTS;
+
 /// The handlers that are not bound to a subscription.
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {
@@ -78,6 +83,10 @@ struct State {
     handlers: Handlers,
     /// Handlers that were replaced, dropped where callbacks run.
     replaced: Vec<Handlers>,
+    /// Outputs that waited when the attempts among them were last counted.
+    looked_at: usize,
+    /// Attempts whose events were forgotten, for the log.
+    forgotten: usize,
     /// In the dispatcher's line.
     scheduled: bool,
     /// Being delivered.
@@ -86,9 +95,33 @@ struct State {
     waiting: usize,
 }
 
+impl State {
+    /// Forgets the oldest attempts where too many wait: whole ones, or the application would see an
+    /// attempt that does not end. What comes once, or is counted, stays.
+    fn forget_attempts(&mut self) {
+        // Counting costs nothing over the time in which so much came.
+        if self.queue.len() <= WORTH_A_LOOK.max(2 * self.looked_at) {
+            return;
+        }
+        let begins = |output: &Output<_>| matches!(output, Output::Event(event) if event.kind == EventKind::Connecting);
+        let attempts = self.queue.iter().filter(|output| begins(output)).count();
+        let excess = attempts.saturating_sub(MAX_ATTEMPTS);
+        let mut attempt = 0;
+        self.queue.retain(|output| {
+            attempt += usize::from(begins(output));
+            let is_old = (1..=excess).contains(&attempt);
+            !(is_old && matches!(output, Output::Event(event) if event.kind.is_of_an_attempt()))
+        });
+        self.forgotten += excess;
+        self.looked_at = self.queue.len();
+    }
+}
+
 /// What has been delivered, for the device.
 #[derive(Default)]
 pub(crate) struct Delivered {
+    /// Attempts that the application has not heard of, nor will.
+    pub(crate) forgotten: usize,
     pub(crate) callbacks: usize,
     pub(crate) completions: usize,
     pub(crate) bytes: usize,
@@ -124,6 +157,7 @@ impl Mailbox {
         } else {
             state.queue.append(outputs);
         }
+        state.forget_attempts();
         !state.running && !state.queue.is_empty() && !std::mem::replace(&mut state.scheduled, true)
     }
 
@@ -151,6 +185,8 @@ impl Mailbox {
             return (delivered, self.finish(state));
         }
         let mut batch = std::mem::take(&mut state.queue);
+        state.looked_at = 0;
+        delivered.forgotten = std::mem::take(&mut state.forgotten);
         let replaced = std::mem::take(&mut state.replaced);
         let handlers = state.handlers.clone();
         drop(state);
@@ -353,5 +389,66 @@ mod tests {
     fn memory_that_a_message_may_share_is_not_kept() {
         assert_eq!(kept(2 * LARGE - 1), 0);
         assert!(kept(2 * LARGE) >= 2 * LARGE);
+    }
+
+    #[test]
+    fn a_callback_that_does_not_return_for_days_costs_no_memory_for_each_attempt() {
+        use EventKind::{
+            CertificateExpiresSoon, ConnectFailed, Connected, Connecting, Disconnected, Stopped,
+            SubscriptionLost,
+        };
+        let mailbox = Mailbox::default();
+        let most = Arc::new(Mutex::new(0));
+        let told: Arc<Mutex<Vec<EventKind>>> = Arc::default();
+        let seen = Arc::clone(&told);
+        mailbox.change_handlers(|handlers| {
+            let handler: EventHandler = Box::new(move |event| lock(&seen).push(event.kind));
+            std::mem::replace(
+                handlers,
+                Handlers {
+                    event: Some(Arc::new(Mutex::new(handler))),
+                    ..Handlers::default()
+                },
+            )
+        });
+        let push = |kind| {
+            mailbox.push(&mut Outputs::from([Output::Event(Box::new(Event::new(
+                kind,
+            )))]));
+            let waiting = lock(&mailbox.state).queue.len();
+            let mut most = lock(&most);
+            *most = waiting.max(*most);
+        };
+        // The end of an attempt whose begin has been told.
+        push(ConnectFailed);
+        push(CertificateExpiresSoon);
+        [Connecting, Connected, SubscriptionLost, Disconnected]
+            .into_iter()
+            .for_each(push);
+        let failed = [Connecting, ConnectFailed].into_iter();
+        let ended = failed.chain([Connecting, Connected, Disconnected, Stopped]);
+        let attempts = std::iter::repeat_n(ended, 5000).flatten();
+        attempts.chain([Connecting, Connected]).for_each(push);
+        assert!(*lock(&most) <= 2 * WORTH_A_LOOK);
+        let mut forgotten = 0;
+        while !lock(&mailbox.state).queue.is_empty() {
+            forgotten += mailbox.deliver(&|_| {}).0.forgotten;
+        }
+        let told = lock(&told);
+        let attempts = told.iter().filter(|kind| **kind == Connecting).count();
+        assert!(attempts >= MAX_ATTEMPTS, "the last ones are told");
+        assert_eq!(attempts + forgotten, 10_002);
+        let kept = [ConnectFailed, CertificateExpiresSoon, SubscriptionLost];
+        assert_eq!(told[..3], kept);
+        assert_eq!(told[told.len() - 2..], [Connecting, Connected]);
+        for pair in told[3..].windows(2) {
+            let goes_on = match pair[0] {
+                Connecting => matches!(pair[1], ConnectFailed | Connected),
+                Connected => pair[1] == Disconnected,
+                Disconnected => pair[1] == Stopped,
+                _ => pair[1] == Connecting,
+            };
+            assert!(goes_on, "{pair:?}");
+        }
     }
 }

@@ -44,7 +44,8 @@ pub enum State {
 ///
 /// Every `Connecting` is followed by exactly one `Connected` or `ConnectFailed`, every `Connected`
 /// by exactly one `Disconnected`. After `Stopped` only `MessagesDropped` can come until the next
-/// start.
+/// start. Where the events of hundreds of attempts wait for a callback, the oldest attempts are
+/// forgotten, each as a whole, and the log says how many.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventKind {
     /// An attempt begins.
@@ -72,6 +73,23 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Whether it tells how one attempt to connect went, which the next one outdates. The others come
+    /// once, or carry what no later one says again.
+    pub(crate) fn is_of_an_attempt(self) -> bool {
+        match self {
+            Self::Connecting
+            | Self::Connected
+            | Self::ConnectFailed
+            | Self::Disconnected
+            | Self::Stopped
+            | Self::TakenOver => true,
+            Self::MessagesDropped
+            | Self::SubscriptionLost
+            | Self::CertificateExpiresSoon
+            | Self::IdentityReceived => false,
+        }
+    }
+
     /// The kind in words, for the log.
     pub(crate) fn name(self) -> &'static str {
         match self {
