@@ -334,7 +334,9 @@ impl Driver {
         if now < self.waits_until {
             core.device.handle_what_fits(&mut self.waiting, now);
         } else {
-            core.device.handle_packets(self.waiting.drain(..), now);
+            // What is behind it stays, for the end of the connection.
+            let first = self.waiting.pop_front();
+            core.device.handle_packets(first.into_iter(), now);
         }
         give_back(&mut self.waiting);
         core.is_full = !self.waiting.is_empty();
@@ -457,9 +459,10 @@ impl Driver {
         let chunk = wire.reset();
         self.inbound = BytesMut::new();
         (self.is_paused, self.pause_ends) = (false, None);
-        self.waiting = VecDeque::new();
+        let left_behind = mem::take(&mut self.waiting);
         let entropy = clock::entropy();
         let mut core = self.hub.lock();
+        core.device.handle_left_behind(left_behind.into_iter(), now);
         (core.is_reading_paused, core.is_full) = (false, false);
         if core.device.is_accepted() {
             core.suspect = None;

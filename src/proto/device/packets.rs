@@ -38,6 +38,22 @@ impl<H: Clone> Device<H> {
         self.handle_activity(acknowledged, now);
     }
 
+    /// What waited for room when its connection ended. Acknowledgements are valid; QoS 1 messages come
+    /// again, the others never would.
+    pub fn handle_left_behind(&mut self, packets: impl Iterator<Item = Packet>, now: Duration) {
+        for packet in packets {
+            match packet {
+                Packet::Publish(publish) if publish.id().is_some() => {
+                    self.kicked |= is_kick(&publish);
+                }
+                Packet::Publish(publish) => self.handle_publish(publish),
+                packet => {
+                    self.handle_answer(packet, now);
+                }
+            }
+        }
+    }
+
     fn has_room_for(&self, packet: &Packet) -> bool {
         match packet {
             Packet::Publish(publish) if publish.id().is_some() => {
@@ -81,23 +97,30 @@ impl<H: Clone> Device<H> {
             }
             (_, Packet::ConnAck { .. }) => self.fail_protocol("a second CONNACK arrived"),
             (_, Packet::Publish(publish)) => self.handle_publish(publish),
-            (_, Packet::PubAck { id }) => return self.handle_ack(id, AckKind::Publish, &[], now),
-            (_, Packet::SubAck { id, codes }) => {
+            (_, packet) => return self.handle_answer(packet, now),
+        }
+        false
+    }
+
+    /// As [`Device::handle_packet`], for what answers the device.
+    fn handle_answer(&mut self, packet: Packet, now: Duration) -> bool {
+        match packet {
+            Packet::PubAck { id } => self.handle_ack(id, AckKind::Publish, &[], now),
+            Packet::SubAck { id, codes } => {
                 let kind = AckKind::Subscribe(codes.len());
-                return self.handle_ack(id, kind, &codes, now);
+                self.handle_ack(id, kind, &codes, now)
             }
-            (_, Packet::UnsubAck { id }) => {
-                return self.handle_ack(id, AckKind::Unsubscribe, &[], now);
-            }
-            (_, Packet::PingResp) => {
+            Packet::UnsubAck { id } => self.handle_ack(id, AckKind::Unsubscribe, &[], now),
+            Packet::PingResp => {
                 if let Some(keep_alive) = &mut self.keep_alive {
                     let round_trip = keep_alive.handle_pingresp(now);
                     self.counters.ping_round_trip =
                         round_trip.unwrap_or(self.counters.ping_round_trip);
                 }
+                false
             }
+            Packet::ConnAck { .. } | Packet::Publish(_) => false,
         }
-        false
     }
 
     fn handle_connack(&mut self, session_present: bool, code: u8, now: Duration) {

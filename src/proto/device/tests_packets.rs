@@ -232,12 +232,16 @@ fn a_connection_begins_with_one_connack_and_no_session_that_was_not_asked_for() 
     }
 }
 
-/// A message of QoS 1 on the topic "a".
-fn numbered(id: u16) -> Packet {
+/// A message of QoS 1.
+fn message_of_qos_1(topic: &str, payload: &[u8], id: u16) -> Packet {
     let mut bytes = BytesMut::new();
-    let id_at = codec::encode_publish(&mut bytes, "a", b"x", Qos::AtLeastOnce);
+    let id_at = codec::encode_publish(&mut bytes, topic, payload, Qos::AtLeastOnce);
     codec::set_packet_id(&mut bytes, id_at, id);
     codec::decode(bytes.freeze(), 2).unwrap()
+}
+
+fn numbered(id: u16) -> Packet {
+    message_of_qos_1("a", b"x", id)
 }
 
 #[test]
@@ -270,6 +274,29 @@ fn what_there_is_no_room_for_waits_with_all_behind_it() {
         bench.device.outputs().iter().filter(|it| ended(it)).count(),
         1
     );
+}
+
+#[test]
+fn what_waited_at_the_end_of_its_connection_counts_unless_it_comes_again() {
+    let mut bench = Bench::started();
+    bench.connect(T(0));
+    let token = bench.publish();
+    bench.subscribe("a");
+    bench.write(T(0));
+    bench.told();
+    let left = [
+        message_of_qos_1("/ext/notify", br#"{"kick":{}}"#, 1),
+        Bench::message("a", b"x"),
+        Packet::PingResp,
+        Packet::PubAck { id: 2 },
+    ];
+    bench.device.handle_left_behind(left.into_iter(), T(1));
+    let counters = bench.device.counters();
+    assert_eq!((counters.received, counters.acknowledged), (1, 1));
+    bench.lose(ErrorKind::ClosedByPeer, T(1));
+    let (events, ends) = bench.told();
+    assert_eq!(ends, [(token, None)]);
+    assert!(events.contains(&EventKind::TakenOver), "{events:?}");
 }
 
 #[test]
