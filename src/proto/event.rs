@@ -197,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_comes_once_is_not_outdated_by_the_next_attempt() {
+        assert!(EventKind::ConnectFailed.is_of_an_attempt());
+        for kind in [EventKind::MessagesDropped, EventKind::IdentityReceived] {
+            assert!(!kind.is_of_an_attempt(), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn a_failure_says_what_failed_and_when_it_is_tried_again() {
         let error = Error::new(ErrorKind::Protocol, Stage::Mqtt, "nonsense arrived");
         let delay = Some(Duration::from_secs(1));
