@@ -54,7 +54,10 @@ impl<H: Clone> Device<H> {
                 *error = self.taken_over(rival, error);
                 self.emit(Event::failure(EventKind::TakenOver, error.clone(), None));
             }
-            (None, Some(error), Some(message)) if self.brief.has_one_message() => {
+            // What failed before CONNACK carried no message.
+            (None, Some(error), Some(message))
+                if self.is_accepted() && self.brief.has_one_message() =>
+            {
                 *error = self.blocked(message, error);
             }
             _ => {}

@@ -132,3 +132,30 @@ fn two_closes_with_one_message_hide_no_rival_among_others() {
     }
     assert!(bench.told().0.contains(&TAKEN_OVER));
 }
+
+#[test]
+fn an_attempt_that_fails_before_it_is_accepted_is_not_the_fault_of_a_message() {
+    let mut bench = Bench::started();
+    publish(&mut bench, "not/allowed", None);
+    for round in 1..=3 {
+        close(&mut bench, round);
+    }
+    let mut now = T(4000);
+    for kind in [
+        ErrorKind::Dns,
+        ErrorKind::TlsCertificate,
+        ErrorKind::BadCredentials,
+    ] {
+        bench.device.retry_now(now);
+        bench.dial(now);
+        bench.lose(kind, now);
+        assert_eq!(failure(&bench).kind(), kind);
+        let error = failure(&bench).to_string();
+        assert!(!error.contains("not/allowed"), "{error}");
+        now += T(600);
+    }
+    // Refused for what it is, the device does not come back at once.
+    let refused = now - T(600);
+    let next = bench.device.poll_timeout(refused).unwrap() - refused;
+    assert!(next >= T(60), "{next:?}");
+}

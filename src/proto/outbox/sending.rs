@@ -114,8 +114,8 @@ impl Outbox {
         !self.ring.is_empty()
     }
 
-    /// The oldest message that left on this connection and has not been acknowledged, with its topic.
-    /// [`Outbox::handle_lost`] forgets it.
+    /// The oldest message that left on this connection, which has been accepted, and has not been
+    /// acknowledged, with its topic. [`Outbox::handle_lost`] forgets it.
     pub fn under_way(&self) -> Option<(Token, &str)> {
         let sent = self.resend.unwrap_or(self.ring.len());
         self.ring.first(sent).find_map(|sent| match sent {
