@@ -149,8 +149,10 @@ impl KeepAlive {
     }
 
     /// Nothing is read at present, because the application takes its time: what is owed may be there.
+    /// Nor need the peer take anything, as long as it cannot get rid of what it sends.
     pub fn handle_reading_waits(&mut self, now: Duration) {
         self.last_received = now;
+        self.last_progress = now;
         self.owed_since = self.owed_since.map(|_| now);
     }
 

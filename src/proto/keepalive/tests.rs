@@ -142,6 +142,16 @@ fn a_socket_that_takes_nothing_is_dead_after_half_a_minute() {
 }
 
 #[test]
+fn a_peer_that_is_not_read_from_need_not_take_anything() {
+    let mut keep_alive = KeepAlive::new(&config(), s(0));
+    keep_alive.handle_write_waits(s(100));
+    keep_alive.handle_reading_waits(s(120));
+    assert_eq!(keep_alive.handle_timeout(s(149)), Verdict::Alive);
+    let dead = Verdict::Dead(Silence::Write);
+    assert_eq!(keep_alive.handle_timeout(s(150)), dead);
+}
+
+#[test]
 fn each_acknowledgement_starts_the_wait_for_the_next_one() {
     let mut keep_alive = KeepAlive::new(&config(), s(0));
     keep_alive.set_owed(true, false, s(0));
