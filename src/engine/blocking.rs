@@ -99,6 +99,48 @@ struct Begun<T> {
     outcome: watch::Receiver<Outcome<T>>,
 }
 
+/// One piece of work that is under way until this is dropped, whether it was done, panicked or never
+/// had a thread.
+struct Claim<K: Ord + 'static, T: 'static> {
+    desk: &'static Desk<K, T>,
+    key: K,
+    sender: watch::Sender<Outcome<T>>,
+}
+
+impl<K: Ord, T> Claim<K, T> {
+    /// Nobody joins work that is done: what comes out of it may be old by then.
+    fn end(self, outcome: Result<T, Error>) {
+        self.forget();
+        let _ = self.sender.send(Some(outcome));
+    }
+
+    /// Forgets this one, and not what may have been begun since.
+    fn forget(&self) {
+        let mut under_way = self.desk.under_way();
+        if let Some(begun) = under_way.get_mut(&self.key) {
+            let own = self.sender.subscribe();
+            begun.retain(|begun| !begun.outcome.same_channel(&own));
+            if begun.is_empty() {
+                under_way.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl<K: Ord, T> Drop for Claim<K, T> {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+impl<K, T> Desk<K, T> {
+    fn under_way(&self) -> MutexGuard<'_, UnderWay<K, T>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
     const fn new(stage: Stage, threads: usize, most: usize, lingers: bool) -> Self {
         Self {
@@ -118,13 +160,13 @@ impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
     async fn ask(
         &'static self,
         key: &K,
-        work: impl FnOnce() -> Result<T, Error> + Clone + Send + 'static,
+        work: impl Fn() -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         loop {
-            let (sender, mut receiver) = self.join(key, clock::now());
-            let begun_here = sender.is_some();
-            if let Some(sender) = sender {
-                self.begin(key.clone(), sender, work.clone()).await?;
+            let (claim, mut receiver) = self.join(key, clock::now());
+            let begun_here = claim.is_some();
+            if let Some(claim) = claim {
+                self.begin(claim, work.clone()).await?;
             }
             let outcome = receiver.wait_for(Option::is_some).await;
             match outcome.ok().and_then(|outcome| outcome.clone()) {
@@ -138,18 +180,17 @@ impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
 
     async fn begin(
         &'static self,
-        key: K,
-        sender: watch::Sender<Outcome<T>>,
-        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+        claim: Claim<K, T>,
+        work: impl Fn() -> Result<T, Error> + Send + 'static,
     ) -> Result<(), Error> {
         let permit = self.threads.acquire().await;
         // Nothing closes the semaphore.
         let permit = permit.map_err(|_| no_answer(self.stage))?;
         let work = move || {
-            let outcome = work();
-            self.forget(&key, &sender);
-            let _ = sender.send(Some(outcome));
+            claim.end(work());
             drop(permit);
+            // Not before: it holds what the key is the address of.
+            drop(work);
         };
         if self.lingers {
             hand_over(self.stage, work)
@@ -158,19 +199,14 @@ impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
         }
     }
 
-    /// Joins what is under way, or begins it: then there is a sender to do it with.
+    /// Joins what is under way, or begins it: then there is a claim to do it with.
     fn join(
-        &self,
+        &'static self,
         key: &K,
         now: Duration,
-    ) -> (
-        Option<watch::Sender<Outcome<T>>>,
-        watch::Receiver<Outcome<T>>,
-    ) {
+    ) -> (Option<Claim<K, T>>, watch::Receiver<Outcome<T>>) {
         let mut under_way = self.under_way();
         let begun = under_way.entry(key.clone()).or_default();
-        // An error means that nobody is at it any more.
-        begun.retain(|begun| begun.outcome.has_changed().is_ok());
         if let Some(latest) = begun.last()
             && (begun.len() >= self.most || now.saturating_sub(latest.at) < STALE)
         {
@@ -181,25 +217,12 @@ impl<K: Clone + Ord + Send, T: Clone + Send + Sync> Desk<K, T> {
             at: now,
             outcome: outcome.clone(),
         });
-        (Some(sender), outcome)
-    }
-
-    /// Forgets what `sender` is for, and not what may have been begun since.
-    fn forget(&self, key: &K, sender: &watch::Sender<Outcome<T>>) {
-        let mut under_way = self.under_way();
-        if let Some(begun) = under_way.get_mut(key) {
-            let own = sender.subscribe();
-            begun.retain(|begun| !begun.outcome.same_channel(&own));
-            if begun.is_empty() {
-                under_way.remove(key);
-            }
-        }
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, UnderWay<K, T>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let claim = Claim {
+            desk: self,
+            key: key.clone(),
+            sender,
+        };
+        (Some(claim), outcome)
     }
 }
 
@@ -404,12 +427,12 @@ mod tests {
         assert!(first.is_some() && second.is_none());
         assert!(desk.join(&1, Duration::ZERO).0.is_some());
         let first = first.unwrap();
-        first.send(Some(Ok(5))).unwrap();
+        first.sender.send(Some(Ok(5))).unwrap();
         testing::run(async {
             let value = receiver.wait_for(Option::is_some).await.unwrap().clone();
             assert_eq!(value, Some(Ok(5)));
         });
-        desk.forget(&0, &first);
+        drop(first);
         assert!(desk.join(&0, Duration::ZERO).0.is_some());
     }
 
@@ -422,12 +445,10 @@ mod tests {
         // Of two, nobody begins a third, however old they are, and all who come wait for the later.
         let (third, other) = desk.join(&0, STALE * 9);
         assert!(third.is_none() && other.same_channel(&outcome));
-        desk.forget(&0, &slow);
-        slow.send(Some(Ok(1))).unwrap();
+        slow.end(Ok(1));
         assert!(!outcome.has_changed().unwrap());
         assert!(desk.join(&0, STALE).1.same_channel(&outcome));
-        desk.forget(&0, &quick);
-        quick.send(Some(Ok(2))).unwrap();
+        quick.end(Ok(2));
         assert_eq!(*outcome.borrow_and_update(), Some(Ok(2)));
         assert!(desk.under_way().is_empty());
     }
@@ -442,6 +463,47 @@ mod tests {
             tokio::task::yield_now().await;
             drop(first);
             assert!(!waiting.await.unwrap().unwrap().is_empty());
+        });
+    }
+
+    /// The address of options names a reading, and the next ones may have the same.
+    #[test]
+    fn what_a_key_is_the_address_of_lives_as_long_as_the_work_can_be_joined() {
+        struct Options(&'static Desk<u32, ()>, mpsc::Sender<bool>);
+        impl Drop for Options {
+            fn drop(&mut self) {
+                let is_joined = self.0.join(&0, clock::now()).0.is_none();
+                self.1.send(is_joined).unwrap();
+            }
+        }
+        testing::run(async {
+            let (told, heard) = mpsc::channel();
+            let (release, held) = mpsc::channel::<()>();
+            let held = Arc::new(Mutex::new(held));
+            let desk = desk(1);
+            let options = Arc::new(Options(desk, told));
+            let work = move || {
+                let _ = &options;
+                let _ = held.lock().unwrap().recv();
+                Ok(())
+            };
+            // Whoever asked has given up, so that the work has the last of the options.
+            let asked = timeout(Duration::from_millis(1), desk.ask(&0, work)).await;
+            assert!(asked.is_err());
+            drop(release);
+            assert!(!heard.recv_timeout(Duration::from_secs(60)).unwrap());
+        });
+    }
+
+    #[test]
+    fn an_attempt_that_never_had_a_thread_leaves_nothing_behind() {
+        testing::run(async {
+            let desk = Box::leak(Box::new(Desk::new(Stage::Tls, 1, 1, true)));
+            let release = hang(desk, std::iter::once(0)).await;
+            let asked = timeout(Duration::ZERO, desk.ask(&1, || Err(no_answer(Stage::Tls))));
+            assert!(asked.await.is_err());
+            assert_eq!(desk.under_way().keys().collect::<Vec<_>>(), [&0]);
+            drop(release);
         });
     }
 
