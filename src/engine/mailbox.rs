@@ -53,10 +53,9 @@ const MAX_ACKS: usize = 64;
 /// How long they may wait for each other.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// Attempts to connect whose events may wait, once so much waits that it is worth a look. A callback
-/// that does not return for days must not cost memory for each of them.
-const MAX_ATTEMPTS: usize = 250;
-const WORTH_A_LOOK: usize = 4 * MAX_ATTEMPTS;
+/// Attempts to connect whose events may wait. A callback that does not return for days must not cost
+/// memory for each of them.
+const MAX_ATTEMPTS: usize = 500;
 
 /// The handlers that are not bound to a subscription.
 #[derive(Clone, Default)]
@@ -83,8 +82,8 @@ struct State {
     handlers: Handlers,
     /// Handlers that were replaced, dropped where callbacks run.
     replaced: Vec<Handlers>,
-    /// Outputs that waited when the attempts among them were last counted.
-    looked_at: usize,
+    /// Attempts to connect that begin in `queue`.
+    attempts: usize,
     /// Attempts whose events were forgotten, for the log.
     forgotten: usize,
     /// In the dispatcher's line.
@@ -95,25 +94,24 @@ struct State {
     waiting: usize,
 }
 
+/// Whether an attempt to connect begins here.
+fn begins_attempt(output: &Output<Shared<MessageHandler>>) -> bool {
+    matches!(output, Output::Event(event) if event.kind == EventKind::Connecting)
+}
+
 impl State {
-    /// Forgets the oldest attempts where too many wait: whole ones, or the application would see an
-    /// attempt that does not end. What comes once, or is counted, stays.
+    /// Forgets the older half of the attempts where too many wait: whole ones, or the application would
+    /// see an attempt that does not end. What comes once, or is counted, stays.
     fn forget_attempts(&mut self) {
-        // Counting costs nothing over the time in which so much came.
-        if self.queue.len() <= WORTH_A_LOOK.max(2 * self.looked_at) {
-            return;
-        }
-        let begins = |output: &Output<_>| matches!(output, Output::Event(event) if event.kind == EventKind::Connecting);
-        let attempts = self.queue.iter().filter(|output| begins(output)).count();
-        let excess = attempts.saturating_sub(MAX_ATTEMPTS);
+        let excess = self.attempts / 2;
         let mut attempt = 0;
         self.queue.retain(|output| {
-            attempt += usize::from(begins(output));
+            attempt += usize::from(begins_attempt(output));
             let is_old = (1..=excess).contains(&attempt);
             !(is_old && matches!(output, Output::Event(event) if event.kind.is_of_an_attempt()))
         });
+        self.attempts -= excess;
         self.forgotten += excess;
-        self.looked_at = self.queue.len();
     }
 }
 
@@ -133,10 +131,9 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     /// Whether the device should hear of it before more callbacks run: a slow callback must not
-    /// hold back the acknowledgements and the room of those before it.
+    /// hold back the acknowledgements and the room of those before it, nor another client's.
     fn is_due(&self, started: Duration) -> bool {
-        let has_some = !self.acks.is_empty() || self.callbacks.is_multiple_of(16);
-        self.acks.len() >= MAX_ACKS || (has_some && clock::now() > started + PATIENCE)
+        self.acks.len() >= MAX_ACKS || clock::now() > started + PATIENCE
     }
 }
 
@@ -152,12 +149,15 @@ impl Mailbox {
             // The driver still says goodbye; nobody listens to that any more.
             outputs.retain(|output| matches!(output, Output::Completion(_)));
         }
+        state.attempts += outputs.iter().filter(|it| begins_attempt(it)).count();
         if state.queue.is_empty() {
             std::mem::swap(&mut state.queue, outputs);
         } else {
             state.queue.append(outputs);
         }
-        state.forget_attempts();
+        if state.attempts > MAX_ATTEMPTS {
+            state.forget_attempts();
+        }
         !state.running && !state.queue.is_empty() && !std::mem::replace(&mut state.scheduled, true)
     }
 
@@ -185,7 +185,7 @@ impl Mailbox {
             return (delivered, self.finish(state));
         }
         let mut batch = std::mem::take(&mut state.queue);
-        state.looked_at = 0;
+        let mut attempts = std::mem::take(&mut state.attempts);
         delivered.forgotten = std::mem::take(&mut state.forgotten);
         let replaced = std::mem::take(&mut state.replaced);
         let handlers = state.handlers.clone();
@@ -195,6 +195,7 @@ impl Mailbox {
         while delivered.callbacks < TURN
             && let Some(output) = batch.pop_front()
         {
+            attempts -= usize::from(begins_attempt(&output));
             deliver_one(output, &handlers, log, &self.ended, &mut delivered);
             if self.is_ended() || delivered.is_due(started) {
                 break;
@@ -207,6 +208,7 @@ impl Mailbox {
         // Most clients are idle now, and ten thousand hold nothing for it.
         give_back(&mut batch);
         state.queue = batch;
+        state.attempts += attempts;
         if self.is_ended() {
             return (delivered, self.finish(state));
         }
@@ -247,6 +249,7 @@ impl Mailbox {
     /// Delivers the completions that remain and drops every handler. The caller has set `running`.
     fn finish(&self, mut state: MutexGuard<'_, State>) -> bool {
         let rest = std::mem::take(&mut state.queue);
+        state.attempts = 0;
         let on_completion = state.handlers.completion.clone();
         drop(state);
         let mut handlers = Vec::new();
@@ -392,24 +395,35 @@ mod tests {
     }
 
     #[test]
+    fn each_slow_callback_is_told_of_before_the_next_one_runs() {
+        let mailbox = Mailbox::default();
+        mailbox.change_handlers(|handlers| {
+            let slow: EventHandler = Box::new(|_| std::thread::sleep(2 * PATIENCE));
+            handlers.event = Some(Arc::new(Mutex::new(slow)));
+            Handlers::default()
+        });
+        let event = || Output::Event(Box::new(Event::new(EventKind::Stopped)));
+        mailbox.push(&mut Outputs::from([event(), event()]));
+        for again in [true, false] {
+            let (delivered, goes_on) = mailbox.deliver(&|_| {});
+            assert_eq!((delivered.callbacks, goes_on), (1, again));
+        }
+    }
+
+    #[test]
     fn a_callback_that_does_not_return_for_days_costs_no_memory_for_each_attempt() {
         use EventKind::{
             CertificateExpiresSoon, ConnectFailed, Connected, Connecting, Disconnected, Stopped,
             SubscriptionLost,
         };
         let mailbox = Mailbox::default();
-        let most = Arc::new(Mutex::new(0));
+        let most = Mutex::new(0);
         let told: Arc<Mutex<Vec<EventKind>>> = Arc::default();
         let seen = Arc::clone(&told);
         mailbox.change_handlers(|handlers| {
             let handler: EventHandler = Box::new(move |event| lock(&seen).push(event.kind));
-            std::mem::replace(
-                handlers,
-                Handlers {
-                    event: Some(Arc::new(Mutex::new(handler))),
-                    ..Handlers::default()
-                },
-            )
+            handlers.event = Some(Arc::new(Mutex::new(handler)));
+            Handlers::default()
         });
         let push = |kind| {
             mailbox.push(&mut Outputs::from([Output::Event(Box::new(Event::new(
@@ -429,14 +443,15 @@ mod tests {
         let ended = failed.chain([Connecting, Connected, Disconnected, Stopped]);
         let attempts = std::iter::repeat_n(ended, 5000).flatten();
         attempts.chain([Connecting, Connected]).for_each(push);
-        assert!(*lock(&most) <= 2 * WORTH_A_LOOK);
+        assert!(*lock(&most) <= 5 * MAX_ATTEMPTS);
         let mut forgotten = 0;
         while !lock(&mailbox.state).queue.is_empty() {
             forgotten += mailbox.deliver(&|_| {}).0.forgotten;
         }
+        assert_eq!(lock(&mailbox.state).attempts, 0);
         let told = lock(&told);
         let attempts = told.iter().filter(|kind| **kind == Connecting).count();
-        assert!(attempts >= MAX_ATTEMPTS, "the last ones are told");
+        assert!(attempts >= MAX_ATTEMPTS / 2, "the last ones are told");
         assert_eq!(attempts + forgotten, 10_002);
         let kept = [ConnectFailed, CertificateExpiresSoon, SubscriptionLost];
         assert_eq!(told[..3], kept);
