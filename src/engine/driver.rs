@@ -78,8 +78,9 @@ pub(crate) struct Driver {
     pause_ends: Option<Duration>,
     /// A message that there is no room for, and what came behind it. Nothing is read meanwhile.
     waiting: VecDeque<Packet>,
-    /// Until when it waits, if no callback returns before.
+    /// Until when it waits, if no callback returns before, and those that had when that was decided.
     waits_until: Duration,
+    returned: usize,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
     /// It has, and the sockets were asked once more after that.
@@ -146,6 +147,7 @@ impl Driver {
             pause_ends: None,
             waiting: VecDeque::new(),
             waits_until: Duration::MAX,
+            returned: 0,
             timer: None,
             timer_at: Duration::MAX,
             has_rung: false,
@@ -328,7 +330,9 @@ impl Driver {
     fn hand_over_what_waits(&mut self, now: Duration) {
         let mut core = self.hub.lock();
         core.device.handle_reading_waits(now);
-        if !core.is_full {
+        let returned = self.hub.mailbox.returned();
+        if !core.is_full || returned != self.returned {
+            self.returned = returned;
             self.waits_until = now + PATIENCE;
         }
         if now < self.waits_until {
@@ -432,6 +436,7 @@ impl Driver {
         if !packets.is_empty() {
             self.waiting.append(packets);
             self.waits_until = now + PATIENCE;
+            self.returned = self.hub.mailbox.returned();
             core.is_full = true;
         }
         let is_sound = split.is_ok();

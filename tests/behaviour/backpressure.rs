@@ -100,6 +100,26 @@ fn answers_behind_slow_callbacks_are_waited_for() {
     assert_eq!(client.counter(Counter::Connects), 1);
 }
 
+/// Those that became slow after many quick ones, and acknowledge nothing.
+#[test]
+fn slow_callbacks_are_not_taken_for_stuck() {
+    let broker = Broker::listen();
+    let count = std::cell::Cell::new(0);
+    let slow = move || {
+        count.set(count.get() + 1);
+        if (17..=32).contains(&count.get()) {
+            std::thread::sleep(Duration::from_millis(350));
+        }
+    };
+    let (client, mut connection, heard) = subscribed(&broker, |_| {}, slow);
+    let quick = (0..32_u32).flat_map(|n| publish("a", &n.to_be_bytes(), 0, 0));
+    let stream: Vec<u8> = quick.chain(burst(20)).collect();
+    connection.send(&stream);
+    expect_acknowledgements(&mut connection, 20);
+    assert_eq!(heard.try_iter().count(), 52);
+    assert_eq!(client.counter(Counter::Connects), 1);
+}
+
 #[test]
 fn callbacks_that_are_stuck_end_the_connection() {
     let broker = Broker::listen();
