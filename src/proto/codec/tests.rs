@@ -503,6 +503,18 @@ fn a_message_is_wiped_as_a_whole_once_nobody_else_reads_it() {
 }
 
 #[test]
+fn the_memory_of_a_message_is_given_back_once_nobody_else_reads_it() {
+    let frame = Bytes::from_static(b"\x30\x09\x00\x01tsecret");
+    let Ok(Packet::Publish(publish)) = read_one(&frame) else {
+        panic!("not a message");
+    };
+    let reader = publish.clone();
+    assert_eq!(publish.into_memory().capacity(), 0);
+    assert_eq!(reader.payload(), b"secret");
+    assert!(reader.into_memory().capacity() >= frame.len());
+}
+
+#[test]
 fn what_is_missing_is_known_from_the_header_on() {
     let mut wire = BytesMut::new();
     encode_publish(&mut wire, "a", &[0; 70_000], Qos::AtMostOnce);
