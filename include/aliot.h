@@ -139,7 +139,10 @@ typedef enum aliot_result {
     ALIOT_RESULT_EXPIRED = 206,
     /** The client is draining and takes nothing new. */
     ALIOT_RESULT_CLOSING = 207,
-    /** The message made room for newer ones, as the outbox policy says. */
+    /**
+     * The message made room for newer ones, as the outbox policy says. If it had been sent on an
+     * earlier connection, it may have been delivered.
+     */
     ALIOT_RESULT_DROPPED = 208,
     /** The host name could not be resolved. */
     ALIOT_RESULT_DNS = 301,

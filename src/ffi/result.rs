@@ -39,7 +39,8 @@ pub enum aliot_result {
     Expired = 206,
     /// The client is draining and takes nothing new.
     Closing = 207,
-    /// The message made room for newer ones, as the outbox policy says.
+    /// The message made room for newer ones, as the outbox policy says. If it had been sent on an
+    /// earlier connection, it may have been delivered.
     Dropped = 208,
     /// The host name could not be resolved.
     Dns = 301,

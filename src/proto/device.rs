@@ -20,6 +20,8 @@ mod tests_goodbye;
 #[cfg(test)]
 mod tests_normative;
 #[cfg(test)]
+mod tests_orders;
+#[cfg(test)]
 mod tests_packets;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod tests_random;
@@ -40,7 +42,7 @@ use super::keepalive::{KeepAlive, Silence, Verdict};
 use super::outbox::{Chunk, Fallout, Outbox};
 use super::qos::Qos;
 use super::queue::give_back;
-use super::routes::{Handlers, Routes};
+use super::routes::{Handlers, RouteState, Routes};
 use super::session::{Phase, Session};
 use crate::{Error, ErrorKind, Stage};
 
@@ -531,13 +533,17 @@ impl<H: Clone> Device<H> {
     fn cancel_all(&mut self) {
         let text = "the client ended before the operation did";
         let error = Error::new(ErrorKind::Cancelled, Stage::Session, text);
-        let ended = self.outbox.cancel_all(&error, &mut self.fallout);
+        let changes = self.outbox.cancel_all(&error, &mut self.fallout);
+        for op in &changes {
+            self.routes
+                .set_state(op.filter.as_str(), RouteState::Wanted);
+        }
         if !self.config.clean_session() {
             let routes = &self.routes;
-            let ended = ended
+            let ended = changes
                 .into_iter()
-                .filter(|filter| routes.get(filter.as_str()).is_none());
-            self.outbox.end_later(ended);
+                .filter(|op| op.subscribe.is_none() && routes.get(op.filter.as_str()).is_none());
+            self.outbox.end_later(ended.map(|op| op.filter));
         }
         self.emit_fallout();
     }

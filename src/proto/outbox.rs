@@ -11,6 +11,8 @@ mod sending;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 pub use accepting::Encoded;
 use held::Held;
 pub use sending::Chunk;
@@ -82,6 +84,8 @@ pub struct Outbox {
     ring: Ring<Sent>,
     /// The next slot of the ring to send again on this connection.
     resend: Option<usize>,
+    /// The message of QoS 1 accepted last of all that have been sent.
+    last_sent: Option<Token>,
     /// Deadlines of messages that have one.
     expiries: BTreeSet<(Duration, Token)>,
     /// Completions that the application has not taken: bounded, so that an application that takes
@@ -148,6 +152,7 @@ impl Outbox {
             filters: VecDeque::new(),
             ring: Ring::default(),
             resend: None,
+            last_sent: None,
             expiries: BTreeSet::new(),
             untaken: 0,
             queued_bytes: 0,
@@ -201,21 +206,23 @@ impl Outbox {
             self.expiries.pop_first();
             // The queue is in the order of tokens, whatever was put back into it.
             let queued = self.queue.binary_search_by_key(&token, |entry| entry.token);
-            let (entry, text) = if let Ok(index) = queued {
+            let entry = if let Ok(index) = queued {
                 let entry = self.queue.remove(index);
                 self.queued_bytes -= entry.as_ref().map_or(0, |entry| entry.wire.len());
-                (entry, "expired before it could be sent")
+                entry
             } else {
                 let is_it =
                     |sent: &Sent| matches!(sent, Sent::Publish(entry) if entry.token == token);
-                let entry = match self.ring.replace(is_it, Sent::Expired) {
+                match self.ring.replace(is_it, Sent::Expired) {
                     Some(Sent::Publish(entry)) => Some(entry),
                     _ => None,
-                };
-                (
-                    entry,
-                    "expired before it was acknowledged: it may have been delivered",
-                )
+                }
+            };
+            // Also one that waits to be sent again on a connection without its session.
+            let text = if self.last_sent.is_some_and(|last| token <= last) {
+                "expired before it was acknowledged: it may have been delivered"
+            } else {
+                "expired before it could be sent"
             };
             if let Some(entry) = entry {
                 self.settle(&entry);
@@ -329,18 +336,29 @@ impl Outbox {
         }
     }
 
-    /// Whether a subscription to `filter` waits to be sent.
-    pub fn is_subscribing(&self, filter: &str) -> bool {
-        self.filters
-            .iter()
-            .any(|op| op.subscribe.is_some() && op.filter.as_str() == filter)
+    /// For each filter that waits to be sent, whether the last of its changes subscribes to it.
+    pub fn last_changes(&self) -> FxHashMap<&str, bool> {
+        let changes = self.filters.iter();
+        changes
+            .map(|op| (op.filter.as_str(), op.subscribe.is_some()))
+            .collect()
+    }
+
+    /// Subscribes behind everything that waits: an end of the same subscription, which the platform
+    /// had not acknowledged when it granted a later one.
+    pub fn restore_behind(&mut self, filters: impl Iterator<Item = (TopicFilter, Qos)>) {
+        self.filters.extend(filters.map(|(filter, qos)| FilterOp {
+            filter,
+            subscribe: Some(qos),
+            token: None,
+        }));
     }
 
     /// Ends everything with `error`, in order of acceptance. Returns the filters whose subscription
-    /// was to end and did not: see [`Outbox::end_later`].
-    pub fn cancel_all(&mut self, error: &Error, fallout: &mut Fallout) -> Vec<TopicFilter> {
+    /// was to change: what the platform makes of them is not known.
+    pub fn cancel_all(&mut self, error: &Error, fallout: &mut Fallout) -> Vec<FilterOp> {
         let mut tokens = Vec::new();
-        let mut ended = Vec::new();
+        let mut changes: Vec<FilterOp> = Vec::new();
         let cancelled = Err(error.clone());
         let mut direct = Vec::new();
         for mut segment in self.direct.drain() {
@@ -351,19 +369,12 @@ impl Outbox {
         for sent in self.ring.drain() {
             match sent {
                 Sent::Publish(entry) => tokens.push(entry.token),
-                Sent::Filters(ops) => {
-                    tokens.extend(ops.iter().filter_map(|op| op.token));
-                    let gone = ops.into_iter().filter(|op| op.subscribe.is_none());
-                    ended.extend(gone.map(|op| op.filter));
-                }
+                Sent::Filters(ops) => changes.extend(ops),
                 Sent::Expired => {}
             }
         }
-        tokens.extend(self.filters.drain(..).filter_map(|op| {
-            let token = op.token;
-            ended.extend(op.subscribe.is_none().then_some(op.filter));
-            token
-        }));
+        changes.extend(self.filters.drain(..));
+        tokens.extend(changes.iter().filter_map(|op| op.token));
         tokens.extend(self.queue.drain(..).map(|entry| entry.token));
         self.queued_bytes = 0;
         tokens.sort_unstable();
@@ -372,7 +383,7 @@ impl Outbox {
         for token in tokens {
             fallout.complete(token, cancelled.clone());
         }
-        ended
+        changes
     }
 
     /// Ends these subscriptions on the next connection: nobody waits for that any more, but the

@@ -71,7 +71,11 @@ impl<T> Ring<T> {
     ///
     /// Returns how many slots went from the front with it, which moves every index.
     pub fn take(&mut self, id: u16) -> Option<(T, usize)> {
-        let index = self.index(id);
+        self.take_at(self.index(id))
+    }
+
+    /// As [`Ring::take`], for the operation in slot `index`.
+    pub fn take_at(&mut self, index: usize) -> Option<(T, usize)> {
         let operation = self.slots.get_mut(index)?.take()?;
         let before = self.slots.len();
         while let Some(None) = self.slots.front() {

@@ -141,14 +141,20 @@ impl<H: Clone> Device<H> {
             self.routes.forget_granted();
         }
         // With a session, that is what a stop cancelled before the platform had answered.
-        let outbox = &self.outbox;
-        let wanted = self.routes.iter().filter(|(filter, route)| {
-            route.state == RouteState::Wanted && !outbox.is_subscribing(filter.as_str())
-        });
-        let wanted: Vec<_> = wanted
-            .map(|(filter, route)| (filter.clone(), route.qos))
-            .collect();
+        let last = self.outbox.last_changes();
+        let (mut wanted, mut behind) = (Vec::new(), Vec::new());
+        for (filter, route) in self.routes.iter() {
+            let again = (filter.clone(), route.qos);
+            match last.get(filter.as_str()) {
+                Some(true) => {}
+                Some(false) => behind.push(again),
+                None if route.state == RouteState::Wanted => wanted.push(again),
+                None => {}
+            }
+        }
+        drop(last);
         self.outbox.restore(wanted.into_iter());
+        self.outbox.restore_behind(behind.into_iter());
         self.emit(Event {
             session_present,
             ..Event::new(EventKind::Connected)

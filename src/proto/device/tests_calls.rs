@@ -9,7 +9,7 @@ pub(super) const T: fn(u64) -> Duration = Duration::from_secs;
 
 pub(super) struct Bench {
     pub(super) device: Device<u32>,
-    budget: Budget,
+    pub(super) budget: Budget,
 }
 
 impl Bench {

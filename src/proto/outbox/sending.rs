@@ -145,6 +145,13 @@ impl Outbox {
         let [_, for_qos_1] = &mut self.shapers;
         while let Some(index) = self.resend {
             let again = self.ring.slot_mut(index);
+            if matches!(again, Some(Sent::Expired)) {
+                // It has not left on this connection, and nothing will acknowledge it.
+                let gone = self.ring.take_at(index).map_or(0, |(_, gone)| gone);
+                let next = (index + 1).saturating_sub(gone);
+                self.resend = (next < self.ring.len()).then_some(next);
+                continue;
+            }
             let publishes = matches!(again, Some(Sent::Publish(_)));
             if chunk.is_full() || (publishes && !for_qos_1.take(now)) {
                 return;
@@ -201,6 +208,7 @@ impl Outbox {
             codec::set_packet_id(packet, entry.id_at, self.ring.next_id());
             codec::set_duplicate(packet, false);
             chunk.add(&mut entry.wire);
+            self.last_sent = self.last_sent.max(Some(entry.token));
             self.ring.push(Sent::Publish(entry));
         }
     }
