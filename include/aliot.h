@@ -1863,7 +1863,11 @@ void aliot_client_destroy(aliot_client *client);
 aliot_result aliot_client_start(aliot_client *client);
 
 /**
- * Stops once what is queued has been sent and acknowledged, or `drain_timeout_ms` has passed.
+ * Stops once what is queued has been sent and acknowledged and the callbacks of the QoS 1 messages
+ * that had arrived have returned, or `drain_timeout_ms` has passed.
+ *
+ * So the message whose callback calls this is acknowledged, and does not come again after the next
+ * start. On an ALIOT_DISPATCH_POLL runtime, callbacks return only if somebody polls.
  *
  * Does not wait. Until the event STOPPED, publishing and subscribing answer ALIOT_RESULT_CLOSING;
  * what is left at the deadline completes with ALIOT_RESULT_CANCELLED. 0 stops at once. Without a

@@ -177,8 +177,9 @@ impl Client {
         self.hub.call(|device, now| device.start(now))
     }
 
-    /// Takes nothing new, waits for what was accepted to complete, for `drain` at most, cancels
-    /// what is left, says goodbye and comes to rest. Returns at once; the event
+    /// Takes nothing new, waits for what was accepted to complete and for the callbacks of QoS 1
+    /// messages that had arrived to return, for `drain` at most, cancels what is left, says goodbye and
+    /// comes to rest. So a message whose callback calls this is acknowledged. Returns at once; the event
     /// [`Stopped`](crate::EventKind::Stopped) is the end. Does nothing if stopped.
     ///
     /// # Errors

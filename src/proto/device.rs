@@ -148,6 +148,8 @@ pub struct Device<H: Clone> {
     closing: Option<Closing>,
     /// Stop when nothing is owed, at the latest then.
     drain: Option<Duration>,
+    /// What had arrived by then.
+    drain_mark: usize,
     /// DISCONNECT is on its way; the link is dropped then.
     leaving: Option<Duration>,
     kicked: bool,
@@ -183,6 +185,7 @@ impl<H: Clone> Device<H> {
             action: None,
             closing: None,
             drain: None,
+            drain_mark: 0,
             leaving: None,
             kicked: false,
             notice: None,
@@ -355,7 +358,7 @@ impl<H: Clone> Device<H> {
             self.outbox.poll_timeout(),
             // Nothing is owed any more: the drain ends now, not at its deadline.
             self.drain.map(|deadline| {
-                if self.outbox.operations() == 0 {
+                if self.is_drained() {
                     deadline.min(now)
                 } else {
                     deadline

@@ -12,8 +12,10 @@ const MESSAGE_OVERHEAD: usize = 96;
 pub struct Inbox {
     max_held: usize,
     max_bytes: usize,
-    /// QoS 1 messages of this connection whose callback has not returned.
-    held: usize,
+    /// QoS 1 messages that were taken, and those of them whose callback has returned, or whose
+    /// connection is gone. They wrap.
+    taken: usize,
+    returned: usize,
     /// Bytes waiting for callbacks, of every connection.
     bytes: usize,
     /// QoS 0 messages dropped and not yet reported.
@@ -27,7 +29,8 @@ impl Inbox {
         Self {
             max_held: messages as usize,
             max_bytes: bytes,
-            held: 0,
+            taken: 0,
+            returned: 0,
             bytes: 0,
             dropped: 0,
             acks: Vec::new(),
@@ -37,7 +40,7 @@ impl Inbox {
     /// Whether a message whose packet has `len` bytes fits. One always does.
     pub fn has_room(&self, len: usize, is_qos_1: bool) -> bool {
         let fits = self.bytes == 0 || self.bytes + len + MESSAGE_OVERHEAD <= self.max_bytes;
-        fits && !(is_qos_1 && self.held >= self.max_held)
+        fits && !(is_qos_1 && self.held() >= self.max_held)
     }
 
     /// Takes a message, if there is room for it; counts it, as waiting or as dropped.
@@ -46,7 +49,7 @@ impl Inbox {
             self.dropped += u64::from(!is_qos_1);
             return false;
         }
-        self.held += usize::from(is_qos_1);
+        self.taken = self.taken.wrapping_add(usize::from(is_qos_1));
         self.bytes += len + MESSAGE_OVERHEAD;
         true
     }
@@ -60,16 +63,33 @@ impl Inbox {
     pub fn handle_delivered(&mut self, bytes: usize, ids: impl Iterator<Item = u16>) -> u64 {
         let before = self.acks.len();
         self.acks.extend(ids);
-        self.held = self.held.saturating_sub(self.acks.len() - before);
+        let returned = (self.acks.len() - before).min(self.held());
+        self.returned = self.returned.wrapping_add(returned);
         self.bytes = self.bytes.saturating_sub(bytes);
         std::mem::take(&mut self.dropped)
     }
 
     /// The connection is gone, and its acknowledgements with it: the platform delivers again.
     pub fn handle_lost(&mut self) -> u64 {
-        self.held = 0;
+        self.returned = self.taken;
         self.acks.clear();
         std::mem::take(&mut self.dropped)
+    }
+
+    /// QoS 1 messages of this connection whose callback has not returned.
+    fn held(&self) -> usize {
+        self.taken.wrapping_sub(self.returned)
+    }
+
+    /// The QoS 1 messages that were taken up to now, for [`Inbox::is_held`].
+    pub fn mark(&self) -> usize {
+        self.taken
+    }
+
+    /// Whether the callback of a message before `mark` has yet to return.
+    pub fn is_held(&self, mark: usize) -> bool {
+        // Callbacks return in order, and fewer than half of all numbers are held.
+        mark.wrapping_sub(self.returned).wrapping_sub(1) < usize::MAX / 2
     }
 
     /// Bytes that wait for callbacks.

@@ -33,10 +33,17 @@ impl<H: Clone> Device<H> {
         Ok(())
     }
 
-    /// Takes nothing new, waits until what was accepted has completed, at the latest until
-    /// `deadline`, cancels what is left, and comes to rest.
+    /// Takes nothing new, waits until what was accepted has completed and the callbacks of QoS 1
+    /// messages that have arrived have returned, at the latest until `deadline`, cancels what is left,
+    /// and comes to rest.
+    ///
+    /// Without an acknowledgement the platform would deliver a message again at the next start: the
+    /// one, for instance, whose callback stops the client because it says so.
     pub fn stop(&mut self, deadline: Duration) {
         if self.session.phase() != Phase::Stopped && self.leaving.is_none() {
+            if self.drain.is_none() {
+                self.drain_mark = self.inbox.mark();
+            }
             self.drain = Some(self.drain.map_or(deadline, |earlier| earlier.min(deadline)));
         }
     }

@@ -140,11 +140,16 @@ impl<H: Clone> Device<H> {
         self.emit(Event::new(EventKind::Stopped));
     }
 
+    /// Whether a stop has nothing left to wait for.
+    pub(super) fn is_drained(&self) -> bool {
+        self.outbox.operations() == 0 && !self.inbox.is_held(self.drain_mark)
+    }
+
     pub(super) fn handle_drain(&mut self, now: Duration) {
         let Some(deadline) = self.drain else {
             return;
         };
-        if deadline > now && self.outbox.operations() > 0 {
+        if deadline > now && !self.is_drained() {
             return;
         }
         match self.session.phase() {
@@ -161,6 +166,8 @@ impl<H: Clone> Device<H> {
             Phase::Connected { .. } => {
                 self.cancel_all();
                 self.drain = None;
+                // Nothing follows DISCONNECT, and what callbacks have returned for would come again.
+                self.inbox.fill_acks(&mut self.control);
                 codec::encode_disconnect(&mut self.control);
                 self.leaving = Some(now + GOODBYE);
             }

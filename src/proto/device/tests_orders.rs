@@ -5,6 +5,8 @@ use super::*;
 use crate::TopicFilter;
 use crate::proto::codec::Packet;
 
+const DISCONNECT: [u8; 2] = [0xE0, 0];
+
 /// A device whose session the platform keeps, connected.
 fn session(change: impl FnOnce(&mut Config)) -> Bench {
     let mut bench = Bench::new(|config| {
@@ -156,4 +158,51 @@ fn a_subscription_is_restored_behind_its_end_that_was_not_acknowledged() {
         let last = |kind| sent.iter().rposition(|&byte| byte == kind);
         assert!(last(0xA2) < last(0x82), "{sent:02x?}");
     }
+}
+
+/// A message of QoS 1 whose callback runs: connection and id for its end.
+fn command(bench: &mut Bench) -> (u32, u16) {
+    let mut bytes = BytesMut::new();
+    let id_at = codec::encode_publish(&mut bytes, "a", b"reboot", Qos::AtLeastOnce);
+    codec::set_packet_id(&mut bytes, id_at, 7);
+    let message = codec::decode(bytes.freeze(), 2).unwrap();
+    bench.receive(message, T(0));
+    (bench.device.connection, 7)
+}
+
+#[test]
+fn a_command_that_stops_the_client_is_acknowledged_and_does_not_come_again() {
+    let mut bench = session(|_| {});
+    let held = command(&mut bench);
+    bench.device.stop(T(5));
+    bench.device.handle_timeout(T(0), &mut bench.budget);
+    assert!(
+        bench.write(T(0)).is_empty(),
+        "its callback has not returned"
+    );
+    assert_eq!(bench.device.poll_timeout(T(0)), Some(T(5)));
+    // What comes after the stop is not waited for.
+    command(&mut bench);
+    bench.device.handle_delivered(10, 0, [held].into_iter());
+    assert_eq!(bench.device.poll_timeout(T(1)), Some(T(1)));
+    bench.device.handle_timeout(T(1), &mut bench.budget);
+    assert_eq!(
+        bench.write(T(1)),
+        [&[0x40, 2, 0, 7], &DISCONNECT[..]].concat()
+    );
+}
+
+#[test]
+fn a_stop_waits_for_callbacks_until_its_deadline_and_no_longer_than_the_connection() {
+    let mut bench = session(|_| {});
+    command(&mut bench);
+    bench.device.stop(T(5));
+    bench.device.handle_timeout(T(5), &mut bench.budget);
+    assert_eq!(bench.write(T(5)), DISCONNECT);
+    let mut bench = session(|_| {});
+    command(&mut bench);
+    bench.device.stop(T(5));
+    bench.lose(ErrorKind::Network, T(1));
+    bench.device.handle_timeout(T(1), &mut bench.budget);
+    assert_eq!(bench.device.state(), State::Stopped);
 }

@@ -75,3 +75,18 @@ fn with_the_connection_goes_what_was_owed_on_it() {
         "both wait for their callbacks"
     );
 }
+
+#[test]
+fn what_was_taken_before_a_mark_is_held_until_its_callback_returns() {
+    let mut inbox = Inbox::new(10, 100_000);
+    assert!(!inbox.is_held(inbox.mark()));
+    assert!(inbox.accept(1, true) && inbox.accept(1, true));
+    let mark = inbox.mark();
+    assert!(inbox.accept(1, true) && inbox.is_held(mark));
+    inbox.handle_delivered(0, iter::once(1));
+    assert!(inbox.is_held(mark));
+    inbox.handle_delivered(0, iter::once(2));
+    assert!(!inbox.is_held(mark) && inbox.is_held(inbox.mark()));
+    inbox.handle_lost();
+    assert!(!inbox.is_held(inbox.mark()));
+}
