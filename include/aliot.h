@@ -2126,8 +2126,9 @@ aliot_result aliot_sign(aliot_sign_method method,
  * secret or anything else of what was submitted. Uses no network.
  *
  * Errors:
- * ALIOT_RESULT_INVALID_ARGUMENT for an identity that does not sign: a device token or a verbatim
- * one; ALIOT_RESULT_INVALID_STATE if the library was built without this check.
+ * ALIOT_RESULT_INVALID_ARGUMENT for an identity that does not sign: with a device token, with a
+ * certificate, or a verbatim one; ALIOT_RESULT_INVALID_STATE if the library was built without this
+ * check.
  *
  * Safety:
  * `product_secret`, `client_id`, `username` and `password` must be NULL or NUL-terminated,

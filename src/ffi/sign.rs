@@ -60,8 +60,9 @@ pub unsafe extern "C" fn aliot_sign(
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_INVALID_ARGUMENT for an identity that does not sign: a device token or a verbatim
-/// one; ALIOT_RESULT_INVALID_STATE if the library was built without this check.
+/// ALIOT_RESULT_INVALID_ARGUMENT for an identity that does not sign: with a device token, with a
+/// certificate, or a verbatim one; ALIOT_RESULT_INVALID_STATE if the library was built without this
+/// check.
 ///
 /// # Safety
 ///

@@ -70,7 +70,7 @@ pub(super) type Mistake = (SignFinding, String);
 /// # Errors
 ///
 /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an identity that does not
-/// sign: a device token or a verbatim one;
+/// sign: with a device token, with a certificate, or a verbatim one;
 /// [`ErrorKind::InvalidState`](crate::ErrorKind::InvalidState) if the library was built without the
 /// feature `sign-check`.
 ///
@@ -86,6 +86,10 @@ pub fn check_signature(
     }
     if identity.has_token() || identity.is_verbatim() {
         let problem = "does not sign: what it has is sent as it is";
+        return Err(Error::argument("identity", problem));
+    }
+    if identity.is_certificate() {
+        let problem = "does not sign: it proves itself by its certificate";
         return Err(Error::argument("identity", problem));
     }
     let mut mistakes = Vec::new();

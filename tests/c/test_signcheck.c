@@ -91,6 +91,7 @@ static void bad_arguments_are_refused_and_nothing_is_stored(void)
     const aliot_sign_finding before = ALIOT_SIGN_FINDING_UNEXPLAINED;
     aliot_sign_finding out = before;
     aliot_identity *verbatim = NULL;
+    aliot_identity *by_certificate = NULL;
     CHECK_FAILS(aliot_sign_check(NULL, NULL, NULL, "", "", "", &out, NULL, 0), null, "identity");
     CHECK_FAILS(aliot_sign_check(identity, NULL, NULL, NULL, "", "", &out, NULL, 0), null,
                 "client_id");
@@ -109,6 +110,10 @@ static void bad_arguments_are_refused_and_nothing_is_stored(void)
     CHECK_FAILS(aliot_sign_check(verbatim, NULL, NULL, "", "", "", &out, NULL, 0),
                 ALIOT_RESULT_INVALID_ARGUMENT, "identity does not sign");
     aliot_identity_destroy(verbatim);
+    CHECK_OK(aliot_identity_create_with_certificate("pk", "device", &by_certificate));
+    CHECK_FAILS(aliot_sign_check(by_certificate, NULL, NULL, "", "", "", &out, NULL, 0),
+                ALIOT_RESULT_INVALID_ARGUMENT, "identity does not sign");
+    aliot_identity_destroy(by_certificate);
     CHECK(out == before);
 }
 

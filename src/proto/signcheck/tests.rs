@@ -318,6 +318,8 @@ fn an_identity_that_does_not_sign_is_refused() {
     for identity in [
         Identity::with_token("pk", "device", "id", "token").unwrap(),
         Identity::verbatim("id", "user", "password").unwrap(),
+        Identity::with_certificate("pk", "device").unwrap(),
+        Identity::with_certificate("", "").unwrap(),
     ] {
         let error = check_signature(&identity, None, submitted, None).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument);
