@@ -108,7 +108,8 @@ const CONTRACT: &str = r"/*
  *            outside any call of the application, except inside these calls:
  *              aliot_runtime_poll        every callback of its clients and registrations
  *              aliot_client_destroy      the client's last completions and releases
- *              aliot_runtime_destroy     what a poll runtime still owes to destroyed clients
+ *              aliot_runtime_destroy     what a poll runtime still owes to destroyed clients, and
+ *                                        on_end of registrations that have ended
  *              aliot_registration_run    its on_store
  *              whatever ends the use     a release
  *            Do not hold a lock that a callback takes when you make one of these calls.

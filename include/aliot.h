@@ -47,7 +47,8 @@
  *            outside any call of the application, except inside these calls:
  *              aliot_runtime_poll        every callback of its clients and registrations
  *              aliot_client_destroy      the client's last completions and releases
- *              aliot_runtime_destroy     what a poll runtime still owes to destroyed clients
+ *              aliot_runtime_destroy     what a poll runtime still owes to destroyed clients, and
+ *                                        on_end of registrations that have ended
  *              aliot_registration_run    its on_store
  *              whatever ends the use     a release
  *            Do not hold a lock that a callback takes when you make one of these calls.
@@ -1094,8 +1095,10 @@ aliot_result aliot_registration_run(const aliot_registration *registration,
  *
  * `on_end` is called exactly once, where the callbacks of `runtime` run: with an identity, which
  * it stores and says so, or with the reason why there is none. `runtime` may be NULL for the
- * runtime that clients share by default. On an ALIOT_DISPATCH_POLL runtime that nobody polls any
- * more only `release` is called.
+ * runtime that clients share by default. On an ALIOT_DISPATCH_POLL runtime whose handle is
+ * destroyed before that, it is called if the registration has ended by then, as
+ * aliot_runtime_destroy says; of one that ends later only `release` is, for nobody can poll any
+ * more.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_ARGUMENT if the default client id is too long; ALIOT_RESULT_NO_RESOURCES.
@@ -1774,10 +1777,12 @@ aliot_result aliot_runtime_create(aliot_dispatch dispatch, aliot_runtime **runti
  * On an ALIOT_DISPATCH_POLL runtime it ends an aliot_runtime_poll in progress, which finishes with
  * the client that it is at, 256 callbacks at most, and returns ALIOT_RESULT_OK. Outside callbacks
  * this waits for that poll and runs, on this thread, what clients that were destroyed inside
- * callbacks still have to complete and release; when it returns, nothing calls back for a client
- * that outlives the handle, except aliot_client_destroy. Inside a callback it does not wait: the
- * poll in progress runs what is owed, or if there is none the network thread of the runtime. So
- * does that thread for clients that are destroyed inside callbacks later; such callbacks hold up
+ * callbacks still have to complete and release, and `on_end` of each registration that has ended,
+ * because the platform gives a secret only once; when it returns, nothing calls back for a client
+ * that outlives the handle, except aliot_client_destroy, and a registration that ends later only
+ * releases. Inside a callback it does not wait: the poll in progress runs what is owed, or if there
+ * is none the network thread of the runtime, but for `on_end`, in place of which it only releases.
+ * So does that thread for clients that are destroyed inside callbacks later; such callbacks hold up
  * the network of the other clients of this runtime. NULL and a destroyed handle do nothing.
  */
 void aliot_runtime_destroy(aliot_runtime *runtime);

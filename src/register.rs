@@ -70,7 +70,8 @@ impl Registration {
     /// called exactly once, where callbacks run, with the identity to store or with an error as of
     /// [`Registration::run`]. It says whether it has stored the identity.
     ///
-    /// On a runtime that nobody polls any more the handler is dropped without a call.
+    /// On a poll runtime, [`Runtime::finish`] calls it, outside callbacks, if the registration has
+    /// ended by then; that of one that ends later is dropped without a call.
     ///
     /// # Errors
     ///

@@ -36,7 +36,8 @@ pub(crate) trait Work: Send + Sync {
     /// Runs some of them. Returns how many.
     fn run(self: Arc<Self>) -> usize;
 
-    /// Whether the client has been destroyed: what is left are its last completions and releases.
+    /// Whether the client has been destroyed, or the registration is over: what is left are the last
+    /// callbacks and releases.
     fn is_ended(&self) -> bool;
 
     /// Ended, and nobody polls any more: completes and releases what the application is owed.
@@ -249,8 +250,8 @@ impl Dispatcher {
     }
 
     /// Nobody will poll again: ends a poll that is in progress. Outside callbacks, waits for that
-    /// and runs the last callbacks of destroyed clients. Does nothing on a runtime with threads for
-    /// callbacks.
+    /// and runs the last callbacks of destroyed clients, and of registrations that have ended. Does
+    /// nothing on a runtime with threads for callbacks.
     pub(crate) fn give_up(&self) {
         let Kind::Poll { changed, .. } = &self.kind else {
             return;

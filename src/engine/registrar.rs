@@ -108,7 +108,7 @@ impl Work for Ending {
         1
     }
 
-    /// What a poll runtime owes when it is given up.
+    /// What a poll runtime owes when it is given up: the platform gives a secret only once.
     fn is_ended(&self) -> bool {
         true
     }

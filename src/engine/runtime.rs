@@ -132,8 +132,9 @@ impl Runtime {
     /// Gives a poll runtime up: a poll in progress ends soon, and there is none after it.
     ///
     /// Outside callbacks, waits for that poll and runs what is still owed to clients that were
-    /// destroyed in callbacks. Inside, that runs at the end of the poll, or on the network thread; so
-    /// it does for clients that are destroyed in callbacks later.
+    /// destroyed in callbacks, and the handlers of registrations that have ended. Inside, that runs at
+    /// the end of the poll, or on the network thread, which drops such handlers; so it does for clients
+    /// that are destroyed in callbacks later, and for registrations that end later.
     ///
     /// On either kind, if this is the last clone and there is no client any more, waits for the
     /// threads to end, except inside a callback. Dropping a runtime waits for nothing.

@@ -261,8 +261,10 @@ pub unsafe extern "C" fn aliot_registration_run(
 ///
 /// `on_end` is called exactly once, where the callbacks of `runtime` run: with an identity, which
 /// it stores and says so, or with the reason why there is none. `runtime` may be NULL for the
-/// runtime that clients share by default. On an ALIOT_DISPATCH_POLL runtime that nobody polls any
-/// more only `release` is called.
+/// runtime that clients share by default. On an ALIOT_DISPATCH_POLL runtime whose handle is
+/// destroyed before that, it is called if the registration has ended by then, as
+/// aliot_runtime_destroy says; of one that ends later only `release` is, for nobody can poll any
+/// more.
 ///
 /// # Errors
 ///

@@ -49,10 +49,12 @@ pub unsafe extern "C" fn aliot_runtime_create(
 /// On an ALIOT_DISPATCH_POLL runtime it ends an aliot_runtime_poll in progress, which finishes with
 /// the client that it is at, 256 callbacks at most, and returns ALIOT_RESULT_OK. Outside callbacks
 /// this waits for that poll and runs, on this thread, what clients that were destroyed inside
-/// callbacks still have to complete and release; when it returns, nothing calls back for a client
-/// that outlives the handle, except aliot_client_destroy. Inside a callback it does not wait: the
-/// poll in progress runs what is owed, or if there is none the network thread of the runtime. So
-/// does that thread for clients that are destroyed inside callbacks later; such callbacks hold up
+/// callbacks still have to complete and release, and `on_end` of each registration that has ended,
+/// because the platform gives a secret only once; when it returns, nothing calls back for a client
+/// that outlives the handle, except aliot_client_destroy, and a registration that ends later only
+/// releases. Inside a callback it does not wait: the poll in progress runs what is owed, or if there
+/// is none the network thread of the runtime, but for `on_end`, in place of which it only releases.
+/// So does that thread for clients that are destroyed inside callbacks later; such callbacks hold up
 /// the network of the other clients of this runtime. NULL and a destroyed handle do nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn aliot_runtime_destroy(runtime: *mut aliot_runtime) {

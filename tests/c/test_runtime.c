@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -205,6 +206,37 @@ static void a_registration_that_outlives_the_handle_only_releases(void)
     CHECK_EVENTUALLY(threads_and_descriptors() <= before);
 }
 
+static pthread_t destroyer;
+
+static bool on_end_of_destroy(const aliot_registration_end *end, void *userdata)
+{
+    (void)userdata;
+    CHECK(end->result == ALIOT_RESULT_NETWORK && releases == 0);
+    CHECK(pthread_equal(pthread_self(), destroyer));
+    ends++;
+    return false;
+}
+
+/* What the platform gives, it gives once: it is handed over also if nobody has polled for it. */
+static void a_registration_that_has_ended_is_handed_over_when_the_handle_goes(void)
+{
+    start_over();
+    int before = threads_and_descriptors();
+    aliot_registration *registration = fixture_registration();
+    CHECK_OK(aliot_registration_set_connects_per_minute(registration, 0));
+    CHECK_OK(aliot_runtime_create(ALIOT_DISPATCH_POLL, &runtime));
+    CHECK_OK(aliot_registration_start(registration, runtime, 2000, on_end_of_destroy, NULL,
+                                      on_release));
+    struct pollfd ended = {.fd = aliot_runtime_fd(runtime), .events = POLLIN};
+    CHECK(poll(&ended, 1, 10000) == 1);
+    CHECK(ends == 0 && releases == 0);
+    destroyer = pthread_self();
+    aliot_runtime_destroy(runtime);
+    CHECK(ends == 1 && releases == 1);
+    aliot_registration_destroy(registration);
+    CHECK_EVENTUALLY(threads_and_descriptors() <= before);
+}
+
 /* ---- A poll in progress --------------------------------------------------------------------- */
 
 static void *poll_until_refused(void *argument)
@@ -364,6 +396,7 @@ int main(void)
     RUN(a_destroyed_handle_leaves_no_client_without_its_release);
     RUN(a_runtime_may_be_destroyed_in_a_callback_of_another);
     RUN(a_registration_that_outlives_the_handle_only_releases);
+    RUN(a_registration_that_has_ended_is_handed_over_when_the_handle_goes);
     RUN(a_poll_in_progress_ends_with_the_handle);
     RUN(destroying_a_runtime_waits_for_the_callback_that_its_poll_runs);
     RUN(destroying_the_last_client_waits_for_no_callback_but_its_own);
