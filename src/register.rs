@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::engine::dispatch::in_callback;
+use crate::engine::dispatch::{as_callback, in_callback};
 use crate::engine::registrar;
 use crate::{Error, ErrorKind, Identity, Registration, RegistrationHandler, Runtime, Stage};
 
@@ -11,10 +11,10 @@ impl Registration {
     /// Registers, and blocks until the platform has answered, for at most `timeout`. Storing is not
     /// counted, nor is the goodbye to the platform after it, which takes 2 s at most.
     ///
-    /// `store` gets the identity first, on this thread, and says whether it has put it where it
-    /// survives a loss of power; only then does the library leave the platform. A device that loses
-    /// power before that may register again, because it has never connected. Storing that takes longer
-    /// than 15 s loses the connection and nothing else: the identity stays good.
+    /// `store` is a callback: it gets the identity first, on this thread, and says whether it has put
+    /// it where it survives a loss of power; only then does the library leave the platform. A device
+    /// that loses power before that may register again, because it has never connected. Storing that
+    /// takes longer than 15 s loses the connection and nothing else: the identity stays good.
     ///
     /// Connects once: nothing is tried again, because from CONNECT on the platform may have carried
     /// the registration out.
@@ -53,7 +53,7 @@ impl Registration {
             Err(Error::new(ErrorKind::Internal, Stage::Library, text))
         })?;
         let identity = outcome.identity.clone();
-        let stored = store(&identity);
+        let stored = as_callback(|| store(&identity));
         outcome.conclude(stored);
         // Until the goodbye is said: the process may end as soon as this returns.
         let _ = ended.recv();

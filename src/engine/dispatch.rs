@@ -53,11 +53,22 @@ pub(crate) fn in_callback() -> bool {
     CALLBACK_DEPTH.with(|depth| depth.get() > 0)
 }
 
+/// Runs one callback inside a call of the application, to which a panic goes on.
+pub(crate) fn as_callback<R>(callback: impl FnOnce() -> R) -> R {
+    struct Inside;
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            CALLBACK_DEPTH.with(|depth| depth.set(depth.get().saturating_sub(1)));
+        }
+    }
+    CALLBACK_DEPTH.with(|depth| depth.set(depth.get() + 1));
+    let _inside = Inside;
+    callback()
+}
+
 /// Runs one callback. A panic ends the callback, not the thread.
 pub(crate) fn run_callback(callback: impl FnOnce()) {
-    CALLBACK_DEPTH.with(|depth| depth.set(depth.get() + 1));
-    let outcome = catch_unwind(AssertUnwindSafe(callback));
-    CALLBACK_DEPTH.with(|depth| depth.set(depth.get().saturating_sub(1)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| as_callback(callback)));
     if let Err(panic) = outcome {
         log(
             Level::Error,

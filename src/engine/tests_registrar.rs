@@ -1,5 +1,6 @@
 //! Registrations against a platform that says what a test wants.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -151,6 +152,22 @@ fn the_platform_is_left_after_the_identity_has_been_stored_and_not_before() {
     );
     // PUBACK, for this answer has an id, and DISCONNECT.
     assert_eq!(platform.heard(), [0x40, 2, 0, 7, 0xE0, 0]);
+}
+
+#[test]
+fn storing_is_a_callback_as_long_as_it_takes() {
+    let answer = publish("/ext/regnwl", ANSWER, Some(7));
+    let platform = Platform::new(&[&CONNACK, &answer], true);
+    let blocks = || platform.register(LONG).map_err(|error| error.kind());
+    let stored = platform.registration.run(LONG, |_| {
+        assert_eq!(blocks(), Err(ErrorKind::WouldDeadlock));
+        true
+    });
+    assert!(stored.is_ok(), "{stored:?}");
+    let store = |_: &Identity| -> bool { panic!("on purpose") };
+    let store = AssertUnwindSafe(|| drop(platform.registration.run(LONG, store)));
+    assert!(catch_unwind(store).is_err());
+    assert!(blocks().is_ok());
 }
 
 #[test]

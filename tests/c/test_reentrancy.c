@@ -64,10 +64,10 @@ static const call calls[] = {
 static const size_t CALLS = sizeof calls / sizeof *calls;
 
 /* The kinds of callbacks, each of which makes every call once. */
-enum kind { EVENT, MESSAGE, UNROUTED, COMPLETION, RELEASE, KINDS };
+enum kind { EVENT, MESSAGE, UNROUTED, COMPLETION, RELEASE, STORE, END, KINDS };
 
-static const char *const KIND_NAMES[KINDS] = {"event", "message", "unrouted message", "completion",
-                                              "release"};
+static const char *const KIND_NAMES[KINDS] = {"event",   "message", "unrouted message", "completion",
+                                              "release", "store",   "end"};
 static atomic_size_t made[KINDS];
 static atomic_bool busy;
 
@@ -78,24 +78,28 @@ static long long now_ms(void)
     return (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
+static void make_each_call(enum kind kind, aliot_client *client)
+{
+    for (size_t i = 0; i < CALLS; i++) {
+        long long before = now_ms();
+        aliot_result result = calls[i].run(client);
+        long long took = now_ms() - before;
+        if (result != calls[i].expected || took > LIMIT_MS) {
+            fprintf(stderr, "%s in the %s callback: %s after %lld ms\n", calls[i].name,
+                    KIND_NAMES[kind], aliot_result_name(result), took);
+            CHECK(!"a call in a callback answers as it should, and soon");
+        }
+    }
+    atomic_store(&made[kind], CALLS);
+}
+
 /* Makes every call, the first time this kind of callback runs. Callbacks of one client come one at
  * a time, whatever they do. */
 static void make_calls(enum kind kind, aliot_client *client)
 {
     CHECK(!atomic_exchange(&busy, true));
-    if (atomic_load(&made[kind]) == 0) {
-        for (size_t i = 0; i < CALLS; i++) {
-            long long before = now_ms();
-            aliot_result result = calls[i].run(client);
-            long long took = now_ms() - before;
-            if (result != calls[i].expected || took > LIMIT_MS) {
-                fprintf(stderr, "%s in the %s callback: %s after %lld ms\n", calls[i].name,
-                        KIND_NAMES[kind], aliot_result_name(result), took);
-                CHECK(!"a call in a callback answers as it should, and soon");
-            }
-        }
-        atomic_store(&made[kind], CALLS);
-    }
+    if (atomic_load(&made[kind]) == 0)
+        make_each_call(kind, client);
     atomic_store(&busy, false);
 }
 
@@ -134,6 +138,44 @@ static void on_release(void *userdata)
     make_calls(RELEASE, *(aliot_client **)userdata);
 }
 
+/* Those of registrations are no client's: they need not wait for its callbacks. */
+static bool on_store(const aliot_identity *identity, void *client)
+{
+    CHECK(aliot_identity_has_token(identity));
+    make_each_call(STORE, client);
+    return true;
+}
+
+static bool on_end(const aliot_registration_end *end, void *client)
+{
+    CHECK(end->result == ALIOT_RESULT_NETWORK);
+    make_each_call(END, client);
+    return false;
+}
+
+/* Succeeds on this thread. */
+static void register_and_store(aliot_client *client)
+{
+    aliot_endpoint *endpoint = platform_endpoint();
+    aliot_registration *registration = NULL;
+    aliot_identity *identity = NULL;
+    CHECK_OK(aliot_registration_create(endpoint, "a1test", "new", "canary-product-secret",
+                                       ALIOT_REGISTRATION_KIND_CREATE_DEVICE, &registration));
+    CHECK_OK(aliot_registration_run(registration, PATIENCE_MS, on_store, client, &identity));
+    aliot_identity_destroy(identity);
+    aliot_registration_destroy(registration);
+    aliot_endpoint_destroy(endpoint);
+}
+
+/* Fails where callbacks run. */
+static void register_in_vain(aliot_client *client)
+{
+    aliot_registration *registration = fixture_registration();
+    CHECK_OK(aliot_registration_set_connects_per_minute(registration, 0));
+    CHECK_OK(aliot_registration_start(registration, NULL, PATIENCE_MS, on_end, client, NULL));
+    aliot_registration_destroy(registration);
+}
+
 static void every_function_answers_in_every_callback(void)
 {
     aliot_client *client = platform_client();
@@ -148,6 +190,11 @@ static void every_function_answers_in_every_callback(void)
     CHECK_EVENTUALLY(made[MESSAGE] == CALLS);
     CHECK_OK(aliot_client_unsubscribe(client, TOPIC, NULL));
     control("push a1test device /a1test/device/user/unasked hello");
+    register_in_vain(client);
+    if (uses_tls())
+        register_and_store(client);
+    else
+        made[STORE] = CALLS; /* there is no registration in plain text */
     for (int kind = 0; kind < KINDS; kind++) {
         CHECK_EVENTUALLY(made[kind] == CALLS);
     }

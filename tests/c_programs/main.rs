@@ -104,6 +104,10 @@ pub(crate) fn run(way: &str, mut command: Command, transport: &str) -> Output {
     for device in known {
         sim.add_device("a1test", device, "canary-device-secret");
     }
+    sim.edit_registry(|registry| {
+        let product = registry.products.entry("a1test".to_owned()).or_default();
+        product.secret = Some("canary-product-secret".into());
+    });
     let port = |address: Option<std::net::SocketAddr>| address.unwrap().port().to_string();
     command
         .envs(SANITIZER_OPTIONS)
