@@ -117,7 +117,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] unless stopped.
+    /// [`ErrorKind::InvalidState`] unless stopped, [`ErrorKind::Destroyed`].
     pub fn set_event_handler(
         &self,
         make: Option<impl FnOnce() -> EventHandler>,
@@ -135,7 +135,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] unless stopped.
+    /// [`ErrorKind::InvalidState`] unless stopped, [`ErrorKind::Destroyed`].
     pub fn set_completion_handler(
         &self,
         make: Option<impl FnOnce() -> CompletionHandler>,
@@ -154,7 +154,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] unless stopped.
+    /// [`ErrorKind::InvalidState`] unless stopped, [`ErrorKind::Destroyed`].
     pub fn set_message_handler(
         &self,
         make: Option<impl FnOnce() -> MessageHandler>,
@@ -172,7 +172,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidState`] unless stopped.
+    /// [`ErrorKind::InvalidState`] unless stopped, [`ErrorKind::Destroyed`].
     pub fn start(&self) -> Result<(), Error> {
         self.hub.call(|device, now| device.start(now))
     }
@@ -184,7 +184,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`] after a defect.
+    /// [`ErrorKind::Destroyed`], [`ErrorKind::Internal`] after a defect.
     pub fn stop(&self, drain: Duration) -> Result<(), Error> {
         self.hub.call(|device, now| {
             device.stop(now.saturating_add(drain));
@@ -199,7 +199,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`] after a defect.
+    /// [`ErrorKind::Destroyed`], [`ErrorKind::Internal`] after a defect.
     pub fn retry_now(&self) -> Result<(), Error> {
         self.hub.call(|device, now| {
             device.retry_now(now);
@@ -271,7 +271,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a topic or a size that the profile does not allow,
-    /// [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`] while stopping.
+    /// [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`] while stopping, [`ErrorKind::Destroyed`].
     pub fn publish(
         &self,
         topic: &str,
@@ -329,7 +329,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a bad filter or too many of them,
-    /// [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`] while stopping.
+    /// [`ErrorKind::OutboxFull`], [`ErrorKind::Closing`] while stopping, [`ErrorKind::Destroyed`].
     pub fn subscribe(
         &self,
         filter: &str,
@@ -405,6 +405,44 @@ mod tests {
 
     use super::*;
     use crate::{Dispatch, Endpoint, Identity};
+
+    /// In C the handle is bad by then, but a thread may have looked it up before.
+    #[test]
+    fn a_destroyed_client_says_so_and_only_waits_are_cancelled() {
+        let identity = Identity::verbatim("device", "user", "password").unwrap();
+        let mut endpoint = Endpoint::host("127.0.0.1", 1).unwrap();
+        endpoint.set_dangerous_plaintext();
+        let config = Config::new(&identity, &endpoint).unwrap();
+        let client = Client::on_runtime(&config, &Runtime::new(Dispatch::Thread).unwrap()).unwrap();
+        client.destroy();
+        let publish = |payload: &[u8]| client.publish("t", payload, Qos::AtLeastOnce, true);
+        for result in [
+            publish(b"x").map(drop),
+            publish(&[0; LARGE]).map(drop),
+            client.publish_expiring("t", b"x", Duration::MAX).map(drop),
+            client
+                .subscribe("t", Qos::AtMostOnce, || unreachable!("nothing is accepted"))
+                .map(drop),
+            client.unsubscribe("t").map(drop),
+            client.start(),
+            client.stop(Duration::ZERO),
+            client.retry_now(),
+            client.set_event_handler(None::<fn() -> EventHandler>),
+            client.set_completion_handler(None::<fn() -> CompletionHandler>),
+            client.set_message_handler(None::<fn() -> MessageHandler>),
+        ] {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Destroyed, "{error}");
+        }
+        for result in [
+            client.wait_connected(Duration::ZERO),
+            client.wait_flushed(Duration::ZERO),
+            client.wait_room(Duration::ZERO),
+            client.wait_stopped(Duration::ZERO),
+        ] {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
+        }
+    }
 
     /// Callbacks are done with a burst when the driver sleeps already, and nothing else wakes it before
     /// the next ping.

@@ -66,6 +66,8 @@ pub enum ErrorKind {
     Timeout,
     /// The operation was dropped because its client stopped or was destroyed.
     Cancelled,
+    /// The client has been destroyed.
+    Destroyed,
     /// A blocking call inside a callback, which it would wait for.
     WouldDeadlock,
     /// The message's own deadline passed before the platform acknowledged it. It may have been
@@ -136,12 +138,13 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Every kind.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::InvalidArgument,
         Self::InvalidState,
         Self::OutboxFull,
         Self::Timeout,
         Self::Cancelled,
+        Self::Destroyed,
         Self::WouldDeadlock,
         Self::Expired,
         Self::Dropped,
@@ -197,6 +200,7 @@ impl ErrorKind {
             Self::InvalidArgument
             | Self::InvalidState
             | Self::Cancelled
+            | Self::Destroyed
             | Self::WouldDeadlock
             | Self::Expired
             | Self::Dropped

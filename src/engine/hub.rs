@@ -80,11 +80,12 @@ impl Core {
         Arc::clone(&self.budget)
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// `if_destroyed` is what a call answers whose client another thread has destroyed.
+    fn check(&self, if_destroyed: ErrorKind) -> Result<(), Error> {
         match (self.destroyed, self.crashed) {
             (true, _) => {
                 let text = "the client has been destroyed";
-                Err(Error::new(ErrorKind::Cancelled, Stage::State, text))
+                Err(Error::new(if_destroyed, Stage::State, text))
             }
             (_, true) => {
                 let text = "the client ended after a defect of the library, which the log names";
@@ -257,7 +258,7 @@ impl Hub {
         call: impl FnOnce(&mut Device<Shared<MessageHandler>>, Duration) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let mut core = self.lock();
-        core.check()?;
+        core.check(ErrorKind::Destroyed)?;
         let now = clock::now();
         let result = call(&mut core.device, now);
         // A call that was refused may have had an effect: see the policy drop-oldest.
@@ -271,7 +272,7 @@ impl Hub {
         call: impl FnOnce(&mut Device<Shared<MessageHandler>>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let mut core = self.lock();
-        core.check()?;
+        core.check(ErrorKind::Destroyed)?;
         call(&mut core.device)
     }
 
@@ -284,7 +285,7 @@ impl Hub {
         let deadline = clock::now().saturating_add(timeout);
         let mut core = self.lock();
         loop {
-            core.check()?;
+            core.check(ErrorKind::Cancelled)?;
             if goal.is_reached(&core.device)? {
                 return Ok(());
             }

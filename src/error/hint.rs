@@ -126,6 +126,7 @@ fn of_kind(kind: ErrorKind) -> Option<&'static str> {
         | ErrorKind::InvalidState
         | ErrorKind::Timeout
         | ErrorKind::Cancelled
+        | ErrorKind::Destroyed
         | ErrorKind::WouldDeadlock
         | ErrorKind::Expired
         | ErrorKind::Dropped

@@ -147,6 +147,7 @@ pub(super) fn code_of(kind: ErrorKind) -> aliot_result {
         ErrorKind::OutboxFull => aliot_result::OutboxFull,
         ErrorKind::Timeout => aliot_result::Timeout,
         ErrorKind::Cancelled => aliot_result::Cancelled,
+        ErrorKind::Destroyed => aliot_result::BadHandle,
         ErrorKind::WouldDeadlock => aliot_result::WouldDeadlock,
         ErrorKind::Expired => aliot_result::Expired,
         ErrorKind::Closing => aliot_result::Closing,

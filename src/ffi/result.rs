@@ -171,7 +171,7 @@ impl aliot_result {
             Self::InvalidUtf8 => (c"ALIOT_RESULT_INVALID_UTF8", None, c"A text is not UTF-8."),
             Self::BadHandle => (
                 c"ALIOT_RESULT_BAD_HANDLE",
-                None,
+                Some(ErrorKind::Destroyed),
                 c"No live object of that type has the handle.",
             ),
             Self::BufferTooSmall => (

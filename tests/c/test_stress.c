@@ -83,9 +83,16 @@ static void on_unsubscribed(void *userdata)
     free(s);
 }
 
+/* Whether or not the call had looked the handle up when the client was destroyed. */
 static bool is_gone(aliot_result result)
 {
-    return result == ALIOT_RESULT_BAD_HANDLE || result == ALIOT_RESULT_CANCELLED;
+    return result == ALIOT_RESULT_BAD_HANDLE;
+}
+
+/* Only a wait is cancelled. */
+static aliot_result waited(aliot_result result)
+{
+    return result == ALIOT_RESULT_CANCELLED ? ALIOT_RESULT_BAD_HANDLE : result;
 }
 
 /* Counts what was accepted; true unless the client has gone. */
@@ -234,13 +241,13 @@ static bool use(peer *p, tokens *accepted, unsigned step)
         result = aliot_client_retry_now(p->client);
         break;
     case 10:
-        result = aliot_client_wait_flushed(p->client, 1);
+        result = waited(aliot_client_wait_flushed(p->client, 1));
         break;
     case 11:
-        result = aliot_client_wait_room(p->client, 100);
+        result = waited(aliot_client_wait_room(p->client, 100));
         break;
     case 12:
-        result = aliot_client_wait_connected(p->client, 1);
+        result = waited(aliot_client_wait_connected(p->client, 1));
         break;
     case 13:
         /* The second connection is stopped and started all the time. */
