@@ -924,6 +924,7 @@ const char *aliot_identity_username(const aliot_identity *identity);
  * the new one. The folder must exist, be readable and be writable. Waits for the disk.
  *
  * Errors:
+ * ALIOT_RESULT_INVALID_ARGUMENT if `path` names no file, as "", "/", "." and ".." do;
  * ALIOT_RESULT_FILE_ACCESS names the step that the system refused; what was there is untouched. The
  * last step is the exception, and aliot_last_error then says that the file has been replaced: the
  * folder could not be flushed, so that a loss of power may bring the old content back. Saving again

@@ -26,6 +26,7 @@ impl Identity {
     ///
     /// # Errors
     ///
+    /// [`ErrorKind::InvalidArgument`] if `path` names no file, as `/` and `..` do;
     /// [`ErrorKind::FileAccess`] names the step that the system refused; what was there before is
     /// untouched. The last step is the exception, and its text says so: the file has been replaced,
     /// and the folder could not be flushed, so that a loss of power may bring the old content back.

@@ -17,6 +17,7 @@ use crate::Identity;
 ///
 /// # Errors
 ///
+/// ALIOT_RESULT_INVALID_ARGUMENT if `path` names no file, as "", "/", "." and ".." do;
 /// ALIOT_RESULT_FILE_ACCESS names the step that the system refused; what was there is untouched. The
 /// last step is the exception, and aliot_last_error then says that the file has been replaced: the
 /// folder could not be flushed, so that a loss of power may bring the old content back. Saving again

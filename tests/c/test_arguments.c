@@ -60,6 +60,18 @@ static void identities_check_every_text(void)
     CHECK(out == NULL);
 }
 
+static void an_identity_is_saved_to_a_path_that_names_a_file(void)
+{
+    const char *nameless[] = {"", "/", ".", ".."};
+    aliot_identity *identity = fixture_identity();
+    NULL_REFUSED(aliot_identity_save(NULL, "file"), "identity");
+    NULL_REFUSED(aliot_identity_save(identity, NULL), "path");
+    UTF8_REFUSED(aliot_identity_save(identity, BAD), "path");
+    for (size_t i = 0; i < sizeof nameless / sizeof *nameless; i++)
+        REFUSED(aliot_identity_save(identity, nameless[i]), "names no file");
+    aliot_identity_destroy(identity);
+}
+
 static void a_refused_secret_is_not_repeated(void)
 {
     aliot_identity *out = NULL;
@@ -346,6 +358,7 @@ int main(void)
 {
     memset(too_long, 'a', sizeof too_long - 1);
     RUN(identities_check_every_text);
+    RUN(an_identity_is_saved_to_a_path_that_names_a_file);
     RUN(a_refused_secret_is_not_repeated);
     RUN(endpoints_check_every_argument);
     RUN(a_failed_tls_setting_refuses_the_endpoint);
