@@ -1351,7 +1351,8 @@ aliot_result aliot_endpoint_set_client_certificate_pem(aliot_endpoint *endpoint,
  * wrong with them, and again before each connect, so that certificates can be renewed in the field.
  *
  * Errors:
- * ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
+ * ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it; ALIOT_RESULT_INVALID_STATE
+ * if the library was built without client certificates.
  *
  * Safety:
  * `certificate_path` and `key_path` must be NULL or NUL-terminated.
@@ -1450,7 +1451,8 @@ aliot_result aliot_endpoint_set_address_family(aliot_endpoint *endpoint,
  * and `endpoint` as they are now.
  *
  * Errors:
- * ALIOT_RESULT_INVALID_ARGUMENT if identity and endpoint make no host name;
+ * ALIOT_RESULT_INVALID_ARGUMENT if identity and endpoint make no host name, or if the identity
+ * proves itself by a certificate and the endpoint has no client certificate or no TLS;
  * ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint failed.
  *
  * Safety:
@@ -1688,7 +1690,8 @@ aliot_result aliot_config_use_private_profile(aliot_config *config);
 aliot_result aliot_config_set_payload_limit(aliot_config *config, size_t bytes);
 
 /**
- * Longest topic or filter in bytes: 1..65535, which is the default.
+ * Longest topic or filter in bytes: 1..65535, which is the default. Outbox and inbox must have room
+ * for it beside the payload limit, if that was set: the maximum is lower where they have not.
  *
  * Errors:
  * ALIOT_RESULT_INVALID_STATE without aliot_config_use_private_profile;

@@ -24,7 +24,8 @@ pub(super) static CONFIGS: Registry<Mutex<Config>> = Registry::new("config");
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_INVALID_ARGUMENT if identity and endpoint make no host name;
+/// ALIOT_RESULT_INVALID_ARGUMENT if identity and endpoint make no host name, or if the identity
+/// proves itself by a certificate and the endpoint has no client certificate or no TLS;
 /// ALIOT_RESULT_TLS_CONFIG if a TLS setting of the endpoint failed.
 ///
 /// # Safety

@@ -28,7 +28,8 @@ pub extern "C" fn aliot_config_set_payload_limit(
     change(config, |config| Ok(config.set_payload_limit(bytes)?))
 }
 
-/// Longest topic or filter in bytes: 1..65535, which is the default.
+/// Longest topic or filter in bytes: 1..65535, which is the default. Outbox and inbox must have room
+/// for it beside the payload limit, if that was set: the maximum is lower where they have not.
 ///
 /// # Errors
 ///

@@ -225,7 +225,8 @@ pub unsafe extern "C" fn aliot_endpoint_set_client_certificate_pem(
 ///
 /// # Errors
 ///
-/// ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it.
+/// ALIOT_RESULT_TLS_CONFIG names the file and says what is wrong with it; ALIOT_RESULT_INVALID_STATE
+/// if the library was built without client certificates.
 ///
 /// # Safety
 ///

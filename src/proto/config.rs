@@ -53,7 +53,8 @@ impl Config {
     /// # Errors
     ///
     /// The error that the endpoint was poisoned with, and
-    /// [`ErrorKind::InvalidArgument`] if endpoint and identity make no host name.
+    /// [`ErrorKind::InvalidArgument`] if endpoint and identity make no host name, or if the identity
+    /// proves itself by a certificate and the endpoint has no client certificate or no TLS.
     pub fn new(identity: &Identity, endpoint: &Endpoint) -> Result<Self, Error> {
         endpoint.check()?;
         endpoint.host_name(identity)?;
