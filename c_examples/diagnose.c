@@ -278,26 +278,25 @@ static long long monotonic_ms(void)
     return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int try_to_sign_in(aliot_client *client, aliot_runtime *runtime)
+static int try_to_sign_in(aliot_client *client, aliot_runtime *runtime, attempt *result)
 {
-    attempt result = {false, false};
     long long deadline = monotonic_ms() + SIGN_IN_TIMEOUT_MS;
 
-    if (aliot_client_set_event_callback(client, on_event, &result, NULL) != ALIOT_RESULT_OK ||
+    if (aliot_client_set_event_callback(client, on_event, result, NULL) != ALIOT_RESULT_OK ||
         aliot_client_start(client) != ALIOT_RESULT_OK) {
         fail("start the client");
         return NOT_TRIED;
     }
-    while (!result.over && monotonic_ms() < deadline) {
+    while (!result->over && monotonic_ms() < deadline) {
         if (aliot_runtime_poll(runtime, 1000, NULL) != ALIOT_RESULT_OK) {
             fail("poll the runtime");
             return NOT_TRIED;
         }
     }
-    if (!result.over) {
+    if (!result->over) {
         verdict("sign-in", false, "nothing came of it in time");
     }
-    return result.ok ? ALL_WELL : NOT_WELL;
+    return result->ok ? ALL_WELL : NOT_WELL;
 }
 
 static int check_sign_in(const aliot_identity *identity, const aliot_endpoint *endpoint)
@@ -305,6 +304,7 @@ static int check_sign_in(const aliot_identity *identity, const aliot_endpoint *e
     aliot_config *config = NULL;
     aliot_runtime *runtime = NULL;
     aliot_client *client = NULL;
+    attempt result = {false, false}; /* user data: it must outlive the client */
     int status = NOT_TRIED;
 
     if (aliot_config_create(identity, endpoint, &config) != ALIOT_RESULT_OK ||
@@ -312,7 +312,7 @@ static int check_sign_in(const aliot_identity *identity, const aliot_endpoint *e
         aliot_client_create_on_runtime(config, runtime, &client) != ALIOT_RESULT_OK) {
         fail("set up the client");
     } else {
-        status = try_to_sign_in(client, runtime);
+        status = try_to_sign_in(client, runtime, &result);
     }
 
     aliot_client_destroy(client);
