@@ -245,7 +245,8 @@ static void *poll_until_refused(void *argument)
     (void)argument;
     while (result == ALIOT_RESULT_OK)
         result = aliot_runtime_poll(runtime, UINT32_MAX, NULL);
-    CHECK(result == ALIOT_RESULT_BAD_HANDLE);
+    /* The latter if it had looked the handle up before it was destroyed. */
+    CHECK(result == ALIOT_RESULT_BAD_HANDLE || result == ALIOT_RESULT_INVALID_STATE);
     polling_is_over = true;
     return NULL;
 }
