@@ -121,8 +121,8 @@ const CONTRACT: &str = r"/*
  *            callbacks or rests; they change places. Or it is a network thread alone, and callbacks
  *            run in aliot_runtime_poll on a thread of the application. Any number of clients share
  *            it. Name lookups, and files that are read again before a connect, have threads of
- *            their own, which end after it: at most 8 at work in the process, called
- *            aliot-blocking.
+ *            their own, which end after it: at most 8 for names and 4 for files at work in the
+ *            process, called aliot-blocking.
  * FORK       Fork before the first call, or exec in the child. A child of a process that has called
  *            the library can neither use its parent's objects nor make its own: functions with a
  *            handle return ALIOT_RESULT_BAD_HANDLE, the others that need a lock

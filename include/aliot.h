@@ -60,8 +60,8 @@
  *            callbacks or rests; they change places. Or it is a network thread alone, and callbacks
  *            run in aliot_runtime_poll on a thread of the application. Any number of clients share
  *            it. Name lookups, and files that are read again before a connect, have threads of
- *            their own, which end after it: at most 8 at work in the process, called
- *            aliot-blocking.
+ *            their own, which end after it: at most 8 for names and 4 for files at work in the
+ *            process, called aliot-blocking.
  * FORK       Fork before the first call, or exec in the child. A child of a process that has called
  *            the library can neither use its parent's objects nor make its own: functions with a
  *            handle return ALIOT_RESULT_BAD_HANDLE, the others that need a lock
@@ -1077,7 +1077,8 @@ aliot_result aliot_registration_set_connects_per_minute(aliot_registration *regi
  * the time pass after CONNECT; ALIOT_RESULT_REGISTRATION_MALFORMED;
  * ALIOT_RESULT_REGISTRATION_NOT_STORED if `on_store` returned false; ALIOT_RESULT_PROTOCOL if the
  * peer sent what has no place in a registration; ALIOT_RESULT_TIMEOUT if the device's connects of
- * this minute are used up; ALIOT_RESULT_WOULD_DEADLOCK inside a callback;
+ * this minute are used up, or if too many connections to the same host were being opened for as
+ * long as `timeout_ms`; ALIOT_RESULT_WOULD_DEADLOCK inside a callback;
  * ALIOT_RESULT_INVALID_ARGUMENT if the default client id is too long; ALIOT_RESULT_NO_RESOURCES if
  * the system has no thread, descriptor or random bytes left; the 3xx and 4xx results of connecting.
  *

@@ -26,7 +26,8 @@ impl Registration {
     /// pass after CONNECT; [`ErrorKind::RegistrationMalformed`];
     /// [`ErrorKind::RegistrationNotStored`] if `store` says so; [`ErrorKind::Protocol`] if the peer
     /// sent what has no place in a registration; [`ErrorKind::Timeout`] if the device's connects of
-    /// this minute are used up; [`ErrorKind::WouldDeadlock`] inside a callback;
+    /// this minute are used up, or if too many connections to the same host were being opened for as
+    /// long as `timeout`; [`ErrorKind::WouldDeadlock`] inside a callback;
     /// [`ErrorKind::InvalidArgument`] if the default client id is too long;
     /// [`ErrorKind::NoResources`] if the system has no thread, descriptor or random bytes left; and
     /// those of connecting.

@@ -224,7 +224,8 @@ pub extern "C" fn aliot_registration_set_connects_per_minute(
 /// the time pass after CONNECT; ALIOT_RESULT_REGISTRATION_MALFORMED;
 /// ALIOT_RESULT_REGISTRATION_NOT_STORED if `on_store` returned false; ALIOT_RESULT_PROTOCOL if the
 /// peer sent what has no place in a registration; ALIOT_RESULT_TIMEOUT if the device's connects of
-/// this minute are used up; ALIOT_RESULT_WOULD_DEADLOCK inside a callback;
+/// this minute are used up, or if too many connections to the same host were being opened for as
+/// long as `timeout_ms`; ALIOT_RESULT_WOULD_DEADLOCK inside a callback;
 /// ALIOT_RESULT_INVALID_ARGUMENT if the default client id is too long; ALIOT_RESULT_NO_RESOURCES if
 /// the system has no thread, descriptor or random bytes left; the 3xx and 4xx results of connecting.
 ///
