@@ -69,6 +69,14 @@ fn check_shape(pem: &[u8]) -> Result<(), String> {
     }
     let text = String::from_utf8_lossy(pem);
     let labels: Vec<&str> = text.lines().filter_map(label).collect();
+    if text.lines().any(hides_certificate) {
+        // The reader would pass over it without a word.
+        return Err(
+            "has a certificate whose -----BEGIN does not begin a line: two files joined without a \
+             line end between them, or a byte order mark or white space before it"
+                .to_owned(),
+        );
+    }
     if labels.contains(&"CERTIFICATE") {
         return Ok(());
     }
@@ -91,6 +99,14 @@ fn label(line: &str) -> Option<&str> {
         .strip_prefix("-----BEGIN ")?
         .strip_suffix("-----")
         .filter(|label| label.len() <= LABEL_MAX && label.chars().all(is_plain))
+}
+
+/// Whether a certificate begins on `line` so that the reader does not see it.
+fn hides_certificate(line: &str) -> bool {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    let bare = line.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let is_behind_another = || line.contains("----------BEGIN CERTIFICATE-----");
+    !line.starts_with(BEGIN) && (bare.starts_with(BEGIN) || is_behind_another())
 }
 
 fn damaged(name: &str, number: usize, error: &pem::Error) -> Error {

@@ -515,7 +515,8 @@ fn usable_roots_are_counted() {
         Ok(2)
     );
     assert_eq!(check_pem(roots::PEM), Ok(roots::ROOTS.len()));
-    let windows = format!("a comment\r\n{}", ca.pem().replace('\n', "\r\n"));
+    let comment = "a comment on -----BEGIN CERTIFICATE-----";
+    let windows = format!("{comment}\r\n{}", ca.pem().replace('\n', "\r\n"));
     assert_eq!(check_pem(windows.as_bytes()), Ok(1));
     // One that is not understood does not cost the others.
     let mixed = format!("{NOT_X509}{}", ca.pem());
@@ -534,6 +535,9 @@ fn what_is_not_a_ca_certificate_is_called_by_its_name() {
     let damaged = ca.pem().replacen('M', "?", 1);
     let cut = ca.pem().replace("-----END CERTIFICATE-----", "");
     let second_damaged = ca.pem() + &damaged;
+    let joined = ca.pem().trim_end().to_owned() + &ca.pem();
+    let marked = format!("\u{feff}{}{}", ca.pem(), ca.pem());
+    let indented = format!("{}  {}", ca.pem(), ca.pem());
     for (pem, words) in [
         (&b""[..], "the CA data is empty"),
         (b" \n\t\r\n", "the CA data is empty"),
@@ -555,6 +559,9 @@ fn what_is_not_a_ca_certificate_is_called_by_its_name() {
         ),
         (second_damaged.as_bytes(), "certificate 2 is damaged"),
         (cut.as_bytes(), "certificate 1 is cut off"),
+        (joined.as_bytes(), "does not begin a line"),
+        (marked.as_bytes(), "a byte order mark"),
+        (indented.as_bytes(), "white space before it"),
         (
             NOT_X509.as_bytes(),
             "certificate 1 is not an X.509 certificate",
