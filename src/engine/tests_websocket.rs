@@ -5,13 +5,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
+use rustls::server::WebPkiClientVerifier;
 use sha1::{Digest, Sha1};
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
 use super::dial::Target;
-use super::testing::{connect, run, stages, target};
-use crate::error::{ErrorKind, Stage};
+use super::testing::{Ca, connect, echo, provider, run, stages, target};
+use crate::error::{ErrorKind, Stage, hint};
 use crate::proto::proxy::push_base64;
 use crate::proto::trust::Trust;
 
@@ -198,4 +199,55 @@ fn a_server_without_websocket_is_refused_in_words() {
             assert!(error.to_string().contains(words), "{error}");
         });
     }
+}
+
+#[test]
+fn a_server_that_pings_and_does_not_read_is_slowed_down() {
+    let (told, heard) = std::sync::mpsc::channel();
+    let address = server(move |mut socket| {
+        let stream = socket.get_mut();
+        let timeout = Some(std::time::Duration::from_secs(2));
+        stream.set_write_timeout(timeout).unwrap();
+        let mut ping = vec![0x89, 125];
+        ping.extend([b'x'; 125]);
+        let many = ping.repeat(1000);
+        let is_slowed = (0..500).any(|_| stream.write_all(&many).is_err());
+        told.send(is_slowed).unwrap();
+    });
+    run(async {
+        let mut link = connect(&inside(address)).await.unwrap();
+        let is_slowed = loop {
+            let moment = std::time::Duration::from_millis(100);
+            let _ = tokio::time::timeout(moment, link.read()).await;
+            if let Ok(is_slowed) = heard.try_recv() {
+                break is_slowed;
+            }
+        };
+        assert!(is_slowed, "63 MB of pings were taken");
+    });
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_says_so_behind_websocket_too() {
+    run(async {
+        let ca = Ca::new("wss");
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(ca.der()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider())
+                .build()
+                .unwrap();
+            let address = echo(ca.server_verifying(&["127.0.0.1"], version, verifier)).await;
+            let mut target = target(address, ca.trust());
+            Arc::make_mut(&mut target.way).websocket = Some("/mqtt".to_owned());
+            let error = connect(&target).await.unwrap_err();
+            let seen = (error.kind(), error.stage(), error.hint());
+            let expected = (
+                ErrorKind::TlsHandshake,
+                Stage::Tls,
+                Some(hint::NO_CERTIFICATE),
+            );
+            assert_eq!(seen, expected, "{version:?}: {error}");
+        }
+    });
 }

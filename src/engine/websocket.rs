@@ -23,6 +23,9 @@ const MESSAGE_LEN: usize = 32 * 1024;
 /// Bytes asked of the socket at once.
 const READ_LEN: usize = 16 * 1024;
 
+/// Bytes that wait for the socket, above which nothing more is read: a message and answers to pings.
+const MAX_UNSENT: usize = 2 * MESSAGE_LEN;
+
 /// The largest message that a peer may send, whatever the largest packet is: it may carry several.
 const MIN_MAX_MESSAGE: usize = 1024 * 1024;
 
@@ -112,6 +115,10 @@ pub(super) async fn open(
     };
     let failed = |error: &io::Error| {
         let cause = Link::error(error);
+        if cause.stage() == Stage::Tls {
+            // It knows better, and has its own hint: with TLS 1.3 a server refuses clients only now.
+            return cause;
+        }
         Error::new(cause.kind(), Stage::WebSocket, cause.to_string())
             .with_os_error(error.raw_os_error())
     };
@@ -188,8 +195,14 @@ impl WebSocket {
                 }
                 Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Answers to pings and closings must not wait for the next message.
-                    if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
-                        return Poll::Ready(Err(error));
+                    match self.poll_drain(cx) {
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        // It is the peer's turn to read: answers to its pings would fill the
+                        // memory.
+                        Poll::Pending if self.pipe.outbound.len() > MAX_UNSENT => {
+                            return Poll::Pending;
+                        }
+                        _ => {}
                     }
                     if ready!(self.poll_fill(cx))? == 0 {
                         return Poll::Ready(if self.closing {
