@@ -258,6 +258,31 @@ fn garbage_in_an_encrypted_stream_breaks_it() {
 }
 
 #[test]
+fn an_alert_on_an_established_connection_is_no_refusal() {
+    run(async {
+        let ca = Ca::new("alert");
+        let (mut link, mut peer) = pair(&ca, server(&ca)).await;
+        peer.write_all(b"hello").await.unwrap();
+        peer.flush().await.unwrap();
+        assert_eq!(link.read().await.unwrap(), b"hello");
+        // Damaged on its way: the peer says so in an alert.
+        let garbage = b"\x17\x03\x03\x00\x20not encrypted by this connection";
+        let sent = link.socket().try_write(garbage).unwrap();
+        assert_eq!(sent, garbage.len());
+        assert!(peer.read(&mut [0; 16]).await.is_err());
+        let _ = peer.flush().await;
+        let error = Link::error(&read_error(&mut link).await);
+        assert_eq!(
+            (error.kind(), error.stage()),
+            (ErrorKind::Network, Stage::Tls)
+        );
+        assert!(error.to_string().contains("BadRecordMac"), "{error}");
+        assert!(error.kind().is_retryable());
+        assert!(!error.hint().unwrap().contains("handshake"), "{error}");
+    });
+}
+
+#[test]
 fn the_description_names_peer_version_and_suite() {
     run(async {
         let ca = Ca::new("description");

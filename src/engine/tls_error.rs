@@ -49,14 +49,15 @@ pub(super) fn after_handshake(error: &rustls::Error) -> Error {
             "the server's rules do not let this device in (alert AccessDenied): they may look at \
              its certificate, or want one",
         ),
-        rustls::Error::AlertReceived(alert) => {
+        rustls::Error::AlertReceived(alert) if refuses_client(*alert) => {
             from_alert(*alert, *alert != AlertDescription::CertificateRequired)
         }
         error => Error::new(
             ErrorKind::Network,
             Stage::Tls,
             format!("the encrypted stream broke: {error}"),
-        ),
+        )
+        .with_hint(hint::STREAM_BROKE),
     };
     failure.with_tls_detail(error)
 }
@@ -144,6 +145,23 @@ fn from_alert(alert: AlertDescription, has_certificate: bool) -> Error {
          there is none to show"
     );
     handshake(text).with_hint(hint::NO_CERTIFICATE)
+}
+
+/// Whether a server that sends it refuses the client. Others, which can come at any time, are about
+/// the stream.
+fn refuses_client(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+            | AlertDescription::HandshakeFailure
+    )
 }
 
 fn alert_text(alert: AlertDescription, name: &str) -> String {

@@ -41,6 +41,18 @@ pub(crate) const NO_CERTIFICATE: &str = "servers for devices with X.509 certific
      aliot_endpoint_set_client_certificate_files or _pem sets it, with a key that is RSA, ECDSA P-256 \
      or P-384, or Ed25519";
 
+/// Where a connection had been established.
+pub(crate) const STREAM_BROKE: &str = "something on the way damages or cuts the stream, or the server ended it for a reason of its \
+     own: if it happens again and again, look at what stands in between, and at the server's log";
+
+/// Where the device has not got what it was told to use.
+pub(crate) const NOT_LOCAL: &str = "what aliot_endpoint_set_interface and aliot_endpoint_set_local_address name must exist and be \
+     up when the client connects; some systems allow interfaces to privileged processes alone";
+
+/// Where the proxy is not reached.
+pub(crate) const PROXY: &str = "it is the proxy that is dialled, not the platform: compare its host and port with what \
+     aliot_endpoint_set_http_proxy or aliot_endpoint_set_socks5_proxy was given";
+
 /// Source: the platform's pages "Establish MQTT connections", "Limits" and "Error codes".
 fn of_kind(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
