@@ -4,10 +4,10 @@
 //! deadline over all stages, CONNACK included, is the caller's.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 use nix::errno::Errno;
 use rustls::pki_types::ServerName;
@@ -23,11 +23,10 @@ use super::tls::Settings;
 #[cfg(feature = "websocket")]
 use super::websocket;
 use super::{blocking, clock, proxy, tls, tls_error};
-use crate::error::{Error, ErrorKind, Stage};
-use crate::log::{Level, log};
+use crate::error::{Error, ErrorKind, Stage, hint};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::trust::TlsOptions;
-use crate::proto::way::{AddressFamily, Way};
+use crate::proto::way::{AddressFamily, Proxy, Way};
 
 /// Where to connect to, and how.
 #[derive(Clone, Debug)]
@@ -194,7 +193,11 @@ pub(crate) async fn dial(target: &Target, watch: &mut dyn Watch) -> Result<Link,
         Some(proxy) => (&proxy.host, proxy.port),
         None => (&target.host, target.port),
     };
-    let mut addresses = resolve(host, port, &target.way).await?;
+    let addresses = resolve(host, port, &target.way).await;
+    let mut addresses = addresses.map_err(|error| match &target.way.proxy {
+        Some(_) if error.kind() == ErrorKind::Dns => error.with_hint(hint::PROXY),
+        _ => error,
+    })?;
     if let Some(avoid) = target.avoid {
         put_last(&mut addresses, avoid);
     }
@@ -373,11 +376,7 @@ pub(super) async fn connect_any(
             Err(_) => failures.push((address, io::ErrorKind::TimedOut.into())),
         }
     }
-    let whom = match &target.way.proxy {
-        Some(proxy) => proxy.to_string(),
-        None => target.host.clone(),
-    };
-    Err(unreachable_error(&whom, &failures))
+    Err(unreachable_error(target, &failures))
 }
 
 /// The time for one address when `others` are to follow: an equal part, at least a second of it,
@@ -403,21 +402,32 @@ async fn connect(address: SocketAddr, target: &Target) -> io::Result<TcpStream> 
     Ok(stream)
 }
 
+/// Part of the way that the device has not got. It keeps the system's number, which a text of its own
+/// would lose.
+#[derive(Debug)]
+struct Unusable {
+    what: String,
+    error: io::Error,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot use {}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+fn unusable(error: &io::Error) -> Option<&Unusable> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn os_error(error: &io::Error) -> Option<i32> {
+    unusable(error).map_or(error, |it| &it.error).raw_os_error()
+}
+
 fn bind(socket: &TcpSocket, way: &Way) -> io::Result<()> {
-    let said = |what: String| {
-        move |error: io::Error| match error.raw_os_error() {
-            // Keeps the number, which a text of its own would lose.
-            Some(_) => {
-                log(
-                    Level::Warn,
-                    "dial",
-                    format_args!("cannot use {what}: {error}"),
-                );
-                error
-            }
-            None => io::Error::new(error.kind(), format!("cannot use {what}: {error}")),
-        }
-    };
+    let said = |what: String| move |error| io::Error::other(Unusable { what, error });
     if let Some(name) = &way.interface {
         bind_to_interface(socket, name).map_err(said(format!("the interface {name}")))?;
     }
@@ -462,10 +472,11 @@ fn set_user_timeout(socket: &SockRef<'_>, timeout: Option<Duration>) {
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 fn set_user_timeout(_: &SockRef<'_>, _: Option<Duration>) {}
 
-fn unreachable_error(host: &str, failures: &[(SocketAddr, io::Error)]) -> Error {
-    let timed_out = |error: &io::Error| {
-        error.raw_os_error().is_none() && error.kind() == io::ErrorKind::TimedOut
-    };
+fn unreachable_error(target: &Target, failures: &[(SocketAddr, io::Error)]) -> Error {
+    let proxy = target.way.proxy.as_ref();
+    let whom = proxy.map_or_else(|| target.host.clone(), Proxy::to_string);
+    let timed_out =
+        |error: &io::Error| os_error(error).is_none() && error.kind() == io::ErrorKind::TimedOut;
     let kind = if failures.iter().any(|(_, error)| out_of_resources(error)) {
         ErrorKind::NoResources
     } else if failures.iter().all(|(_, error)| timed_out(error)) {
@@ -483,21 +494,25 @@ fn unreachable_error(host: &str, failures: &[(SocketAddr, io::Error)]) -> Error 
             }
         })
         .collect();
-    let os_error = failures
-        .iter()
-        .rev()
-        .find_map(|(_, error)| error.raw_os_error());
-    Error::new(
+    let number = failures.iter().rev().find_map(|(_, error)| os_error(error));
+    let error = Error::new(
         kind,
         Stage::Tcp,
-        format!("cannot connect to {host}: {}", reasons.join("; ")),
+        format!("cannot connect to {whom}: {}", reasons.join("; ")),
     )
-    .with_os_error(os_error)
+    .with_os_error(number);
+    if failures.iter().any(|(_, error)| unusable(error).is_some()) {
+        return error.with_hint(hint::NOT_LOCAL);
+    }
+    match proxy {
+        Some(_) if kind != ErrorKind::NoResources => error.with_hint(hint::PROXY),
+        _ => error,
+    }
 }
 
 /// Whether the process or the system has none left of something, whatever was asked for.
 pub(super) fn out_of_resources(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|number| {
+    os_error(error).is_some_and(|number| {
         matches!(
             Errno::from_raw(number),
             Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM

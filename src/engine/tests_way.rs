@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::dial::{Target, choose};
 use super::testing::{Ca, connect, echo, listen, run, stages, target};
-use crate::error::{ErrorKind, Stage};
+use crate::error::{ErrorKind, Stage, hint};
 use crate::proto::way::{AddressFamily, Proxy, ProxyKind, Way};
 use crate::{Endpoint, Secret};
 
@@ -157,6 +157,13 @@ fn a_proxy_that_is_not_there_is_named() {
             (ErrorKind::Network, Stage::Tcp)
         );
         assert!(error.to_string().contains("the HTTP proxy"), "{error}");
+        assert_eq!(error.hint(), Some(hint::PROXY));
+        let mut target = target;
+        let proxy = Arc::make_mut(&mut target.way).proxy.as_mut();
+        proxy.unwrap().host = "proxy.invalid".to_owned();
+        let error = connect(&target).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Dns);
+        assert_eq!(error.hint(), Some(hint::PROXY));
     });
 }
 
@@ -186,6 +193,9 @@ fn the_connection_comes_from_the_local_address_and_interface_that_were_set() {
             error.os_error(),
             Some(nix::errno::Errno::EADDRNOTAVAIL as i32)
         );
+        let text = error.to_string();
+        assert!(text.contains("the local address 192.0.2.1"), "{text}");
+        assert_eq!(error.hint(), Some(hint::NOT_LOCAL));
     });
 }
 
