@@ -100,11 +100,14 @@ fn parse(text: &[u8]) -> Result<Identity, String> {
         return Err(cut.to_owned());
     };
     if first != FIRST_LINE {
-        return Err(if first.starts_with("aliot identity ") {
-            "is of a later version of the library".to_owned()
-        } else {
-            "is no identity: its first line is another".to_owned()
-        });
+        let version = first.strip_prefix("aliot identity ");
+        return Err(match version.map(str::parse::<u32>) {
+            Some(Ok(2..)) => "is of a later version of the library",
+            // Line ends of Windows, for instance.
+            Some(_) => cut,
+            None => "is no identity: its first line is another",
+        }
+        .to_owned());
     }
     let (body, sum) = text.rsplit_once("sha256 = ").ok_or(cut)?;
     let sum = sum.strip_suffix('\n').ok_or(cut)?;
@@ -244,6 +247,8 @@ mod tests {
             (String::new(), "is empty"),
             ("{}\n".to_owned(), "is no identity"),
             ("aliot identity 2\n".to_owned(), "is of a later version"),
+            ("aliot identity 1\r\n".to_owned(), "is cut off"),
+            ("aliot identity 0\n".to_owned(), "is cut off"),
             (
                 summed("kind = secret\nkind = secret\n"),
                 "has two lines kind",

@@ -93,7 +93,8 @@ pub(crate) fn request(host: &str, port: u16, path: &str, key: &str) -> Vec<u8> {
 ///
 /// Why it is no WebSocket.
 pub(crate) fn answer(bytes: &[u8], key: &str) -> Option<Result<usize, String>> {
-    const START: &[u8] = b"HTTP/1.1 ";
+    // Balancers refuse in HTTP/1.0, with a status that says why.
+    const START: &[u8] = b"HTTP/1.";
     let begins = bytes.iter().zip(START).all(|(byte, start)| byte == start);
     if !begins {
         return Some(Err("the peer does not speak HTTP".to_owned()));
@@ -116,6 +117,10 @@ fn check(head: &str, key: &str) -> Result<(), String> {
             .take(80)
             .collect();
         return Err(format!("the server answers {shown}"));
+    }
+    if !status.starts_with("HTTP/1.1 ") {
+        // RFC 6455, 4.1: 1.1 or later.
+        return Err("the server switches to WebSocket in HTTP/1.0".to_owned());
     }
     let headers: Vec<(&str, &str)> = lines
         .filter_map(|line| line.split_once(':'))
@@ -173,7 +178,11 @@ mod tests {
                 "HTTP/1.1 404 Not Found\r\n\r\n".to_owned(),
                 "answers HTTP/1.1 404 Not Found",
             ),
-            ("HTTP/1.0 200 OK\r\n\r\n".to_owned(), "does not speak HTTP"),
+            (
+                "HTTP/1.0 503 Service Unavailable\r\n\r\n".to_owned(),
+                "answers HTTP/1.0 503 Service Unavailable",
+            ),
+            (YES.replace("HTTP/1.1", "HTTP/1.0"), "in HTTP/1.0"),
             ("\x20\x02\0\0".to_owned(), "does not speak HTTP"),
             (
                 YES.replace("s3p", "s3q"),
