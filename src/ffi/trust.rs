@@ -190,7 +190,9 @@ pub extern "C" fn aliot_endpoint_set_expiry_warning_days(
 /// Shows this client certificate to a server that asks for one.
 ///
 /// `certificate` is its chain as PEM, the device's own first. `key` is its private key as PEM:
-/// PKCS#8, PKCS#1 or SEC1, not encrypted. Both are copied; the key's copy is overwritten in the end.
+/// PKCS#8, PKCS#1 or SEC1, not encrypted. Both are copied; the copy of the key's text is overwritten
+/// in the end. What TLS computes with stays in memory for the next client of the same certificate:
+/// see SECURITY.md.
 ///
 /// The event CERTIFICATE_EXPIRES_SOON warns before the device's own certificate ends. A server that
 /// refuses it makes connecting fail with ALIOT_RESULT_TLS_HANDSHAKE, whose text and hint say so.
