@@ -149,7 +149,7 @@ pub struct Device<H: Clone> {
     /// Stop when nothing is owed, at the latest then.
     drain: Option<Duration>,
     /// What had arrived by then.
-    drain_mark: usize,
+    drain_mark: u64,
     /// DISCONNECT is on its way; the link is dropped then.
     leaving: Option<Duration>,
     kicked: bool,

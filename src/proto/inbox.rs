@@ -10,12 +10,12 @@ const MESSAGE_OVERHEAD: usize = 96;
 /// See the module.
 #[derive(Debug)]
 pub struct Inbox {
-    max_held: usize,
+    max_held: u64,
     max_bytes: usize,
     /// QoS 1 messages that were taken, and those of them whose callback has returned, or whose
-    /// connection is gone. They wrap.
-    taken: usize,
-    returned: usize,
+    /// connection is gone.
+    taken: u64,
+    returned: u64,
     /// Bytes waiting for callbacks, of every connection.
     bytes: usize,
     /// QoS 0 messages dropped and not yet reported.
@@ -27,7 +27,7 @@ impl Inbox {
     /// Holds at most `messages` of QoS 1 unacknowledged, and `bytes` of everything.
     pub fn new(messages: u32, bytes: usize) -> Self {
         Self {
-            max_held: messages as usize,
+            max_held: messages.into(),
             max_bytes: bytes,
             taken: 0,
             returned: 0,
@@ -40,7 +40,7 @@ impl Inbox {
     /// Whether a message whose packet has `len` bytes fits. One always does.
     pub fn has_room(&self, len: usize, is_qos_1: bool) -> bool {
         let fits = self.bytes == 0 || self.bytes + len + MESSAGE_OVERHEAD <= self.max_bytes;
-        fits && !(is_qos_1 && self.held() >= self.max_held)
+        fits && !(is_qos_1 && self.taken - self.returned >= self.max_held)
     }
 
     /// Takes a message, if there is room for it; counts it, as waiting or as dropped.
@@ -49,7 +49,7 @@ impl Inbox {
             self.dropped += u64::from(!is_qos_1);
             return false;
         }
-        self.taken = self.taken.wrapping_add(usize::from(is_qos_1));
+        self.taken += u64::from(is_qos_1);
         self.bytes += len + MESSAGE_OVERHEAD;
         true
     }
@@ -63,8 +63,8 @@ impl Inbox {
     pub fn handle_delivered(&mut self, bytes: usize, ids: impl Iterator<Item = u16>) -> u64 {
         let before = self.acks.len();
         self.acks.extend(ids);
-        let returned = (self.acks.len() - before).min(self.held());
-        self.returned = self.returned.wrapping_add(returned);
+        let returned = self.returned + (self.acks.len() - before) as u64;
+        self.returned = returned.min(self.taken);
         self.bytes = self.bytes.saturating_sub(bytes);
         std::mem::take(&mut self.dropped)
     }
@@ -76,20 +76,15 @@ impl Inbox {
         std::mem::take(&mut self.dropped)
     }
 
-    /// QoS 1 messages of this connection whose callback has not returned.
-    fn held(&self) -> usize {
-        self.taken.wrapping_sub(self.returned)
-    }
-
     /// The QoS 1 messages that were taken up to now, for [`Inbox::is_held`].
-    pub fn mark(&self) -> usize {
+    pub fn mark(&self) -> u64 {
         self.taken
     }
 
     /// Whether the callback of a message before `mark` has yet to return.
-    pub fn is_held(&self, mark: usize) -> bool {
-        // Callbacks return in order, and fewer than half of all numbers are held.
-        mark.wrapping_sub(self.returned).wrapping_sub(1) < usize::MAX / 2
+    pub fn is_held(&self, mark: u64) -> bool {
+        // Callbacks return in order.
+        self.returned < mark
     }
 
     /// Bytes that wait for callbacks.
