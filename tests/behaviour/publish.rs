@@ -1,7 +1,7 @@
 //! What leaves the device, and how its completions come.
 
-use std::io::Write;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use aliot::{ErrorKind, EventKind, OutboxPolicy, Qos};
 use socket2::SockRef;
@@ -92,7 +92,7 @@ fn no_more_than_the_window_is_unacknowledged() {
         .set_read_timeout(Some(Duration::from_millis(50)))
         .unwrap();
     let mut byte = [0];
-    let silence = std::io::Read::read(&mut connection.0, &mut byte);
+    let silence = connection.0.read(&mut byte);
     assert!(silence.is_err(), "a fourth message was sent");
     connection.0.set_read_timeout(Some(PATIENCE)).unwrap();
     // Out of order: the window moves with the oldest.
@@ -415,28 +415,43 @@ fn what_was_sent_before_a_stop_arrives_at_a_peer_that_sends_and_reads_late() {
     const COUNT: usize = 60;
     let broker = Broker::listen();
     let device = Device::start(&config(broker.address()));
-    let mut connection = broker.accept(false);
-    // What the peer has not read is still the device's to send.
-    let small = SockRef::from(&connection.0).set_recv_buffer_size(8192);
-    small.unwrap();
-    device.client.wait_connected(PATIENCE).unwrap();
-    let mut flood = connection.0.try_clone().unwrap();
-    let message = publish("down", b"x", 0, 0);
-    let flood = std::thread::spawn(move || while flood.write_all(&message).is_ok() {});
-    for _ in 0..COUNT {
-        let sent = device
-            .client
-            .publish("up", &[7; 1000], Qos::AtMostOnce, false);
-        sent.unwrap();
+    for _ in 0..20 {
+        let connection = broker.accept(false);
+        // What the peer has not read is still the device's to send.
+        let socket = SockRef::from(&connection.0);
+        socket.set_recv_buffer_size(8192).unwrap();
+        device.client.wait_connected(PATIENCE).unwrap();
+        let mut flood = connection.0.try_clone().unwrap();
+        let message = publish("down", b"x", 0, 0);
+        let flood = std::thread::spawn(move || while flood.write_all(&message).is_ok() {});
+        for _ in 0..COUNT {
+            let payload = [7; 1000];
+            let sent = device
+                .client
+                .publish("up", &payload, Qos::AtMostOnce, false);
+            sent.unwrap();
+        }
+        let asked = Instant::now();
+        device.client.stop(PATIENCE).unwrap();
+        // The device has every reason to be gone by now.
+        let _ = device.client.wait_stopped(Duration::from_millis(200));
+        socket.set_recv_buffer_size(1 << 20).unwrap();
+        let expected = COUNT * publish("up", &[7; 1000], 0, 0).len() + 2;
+        let mut arrived = Vec::new();
+        let _ = (&connection.0)
+            .take(expected as u64)
+            .read_to_end(&mut arrived);
+        let took = asked.elapsed();
+        connection.hang_up();
+        device.client.wait_stopped(PATIENCE).unwrap();
+        flood.join().unwrap();
+        if arrived.len() == expected {
+            assert_eq!(arrived[expected - 2..], [0xE0, 0], "DISCONNECT");
+            return;
+        }
+        // It waits two seconds for its peer. Where that took longer, nothing was shown.
+        assert!(took > Duration::from_millis(1500), "{}", arrived.len());
+        device.client.start().unwrap();
     }
-    device.client.stop(PATIENCE).unwrap();
-    // The device has every reason to be gone by now.
-    let _ = device.client.wait_stopped(Duration::from_millis(500));
-    for _ in 0..COUNT {
-        connection.expect(PUBLISH);
-    }
-    connection.expect(DISCONNECT);
-    connection.hang_up();
-    device.client.wait_stopped(PATIENCE).unwrap();
-    flood.join().unwrap();
+    panic!("this machine is too slow for a goodbye");
 }
