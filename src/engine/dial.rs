@@ -225,7 +225,7 @@ async fn open(
         watch.stage(Stage::Proxy);
         proxy::pass(&mut stream, proxy, &target.host, target.port).await?;
     }
-    let stream = Socket(stream);
+    let stream = Socket::new(stream);
     let link = match tls {
         None => Link::Plain(stream),
         Some(tls) => encrypt(stream, tls, target, watch).await?,

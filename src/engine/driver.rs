@@ -170,7 +170,11 @@ impl Driver {
                 Poll::Ready(Ok(())) if hub.dispatcher().is_leaving(cx.waker()) => {
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(error)) => self.lose(Some(error), &mut wire, now),
+                Poll::Ready(Err(error)) => {
+                    // Behind a reset that a write met, reading meets an end.
+                    let error = wire.take_failure().unwrap_or(error);
+                    self.lose(Some(error), &mut wire, now);
+                }
                 _ => {}
             }
         }

@@ -137,8 +137,8 @@ impl Link {
     /// The socket itself, for its options and its counters.
     pub(crate) fn socket(&self) -> &TcpStream {
         match self {
-            Self::Plain(stream) => &stream.0,
-            Self::Tls(stream) => &stream.get_ref().0.0,
+            Self::Plain(stream) => &stream.stream,
+            Self::Tls(stream) => &stream.get_ref().0.stream,
             #[cfg(feature = "websocket")]
             Self::WebSocket(socket) => socket.inner().socket(),
         }

@@ -35,6 +35,8 @@ mod tests_client;
 #[cfg(test)]
 mod tests_dial;
 #[cfg(test)]
+mod tests_driver;
+#[cfg(test)]
 mod tests_expiry;
 #[cfg(test)]
 mod tests_link;

@@ -1,6 +1,6 @@
 //! A TCP socket whose writes never raise SIGPIPE, on whatever thread they are made.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,7 +12,21 @@ use tokio::net::TcpStream;
 /// See the module. The runtime's own threads block the signal, but a message may leave on a thread
 /// of the application, and `writev` cannot be told what `sendmsg` can.
 #[derive(Debug)]
-pub(crate) struct Socket(pub(crate) TcpStream);
+pub(crate) struct Socket {
+    pub(crate) stream: TcpStream,
+    /// A write has failed: the peer is gone. What it sent before may be there without the runtime
+    /// having heard of it, so that reading asks the system itself.
+    has_failed: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            has_failed: false,
+        }
+    }
+}
 
 impl AsyncRead for Socket {
     fn poll_read(
@@ -20,7 +34,21 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        if !self.has_failed {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let socket = SockRef::from(&self.stream);
+        loop {
+            match (&*socket).read(buffer.initialize_unfilled()) {
+                Ok(len) => {
+                    buffer.advance(len);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 
@@ -34,22 +62,25 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let socket = SockRef::from(&self.0);
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            let sent = self.0.try_io(Interest::WRITABLE, || {
+        let stream = &self.stream;
+        let socket = SockRef::from(stream);
+        let sent = loop {
+            ready!(stream.poll_write_ready(cx))?;
+            let sent = stream.try_io(Interest::WRITABLE, || {
                 socket.send_vectored_with_flags(slices, MsgFlags::MSG_NOSIGNAL.bits())
             });
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => return Poll::Ready(sent),
+                sent => break sent,
             }
-        }
+        };
+        self.has_failed |= sent.is_err();
+        Poll::Ready(sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -61,6 +92,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -51,6 +51,11 @@ impl Wire {
         matches!(self.connection, Connection::Open(_)) && self.chunk.is_empty() && !self.flushing
     }
 
+    /// What the last write met, if it failed outside of the driver.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failed.take()
+    }
+
     /// Drops the link. Returns what it was being given.
     pub(crate) fn reset(&mut self) -> Chunk {
         std::mem::take(self).chunk
@@ -63,7 +68,7 @@ impl Wire {
         cx: &mut Context<'_>,
         now: Duration,
     ) -> Poll<Result<(), Error>> {
-        if let Some(error) = self.failed.take() {
+        if let Some(error) = self.take_failure() {
             return Poll::Ready(Err(error));
         }
         let Connection::Open(link) = &mut self.connection else {
