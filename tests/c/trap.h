@@ -46,15 +46,22 @@ static inline void trap_send(trap_peer *peer, const unsigned char *bytes, size_t
     (void)sent; /* a peer that has gone is seen when reading */
 }
 
-/* One code for each filter, of which a packet has eight at most. */
+/* One code for each filter. On the profile of private platforms a packet has what waits. */
 static inline void trap_subscribed(trap_peer *peer, const unsigned char *body, size_t length)
 {
-    unsigned char answer[16] = {0x90, 2, body[0], body[1], 1, 1, 1, 1, 1, 1, 1, 1};
-    for (size_t at = 2; at < length; at += 3 + ((size_t)body[at] << 8 | body[at + 1])) {
-        CHECK(answer[1] < 10);
-        answer[1]++;
-    }
-    trap_send(peer, answer, 2 + (size_t)answer[1]);
+    unsigned char answer[5 + 4095] = {0x90};
+    size_t count = 0;
+    for (size_t at = 2; at < length; at += 3 + ((size_t)body[at] << 8 | body[at + 1]))
+        count++;
+    CHECK(count > 0 && count <= 4095);
+    size_t left = 2 + count, header = 1;
+    do {
+        answer[header++] = (unsigned char)((left & 0x7F) | (left > 0x7F ? 0x80 : 0));
+        left >>= 7;
+    } while (left > 0);
+    memcpy(answer + header, body, 2);
+    memset(answer + header + 2, 1, count);
+    trap_send(peer, answer, header + 2 + count);
 }
 
 /* Answers the packets that are complete; what is left is the beginning of the next. */
