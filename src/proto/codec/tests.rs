@@ -503,6 +503,15 @@ fn a_message_is_wiped_as_a_whole_once_nobody_else_reads_it() {
 }
 
 #[test]
+fn the_topic_of_an_encoded_message_is_found_behind_any_header() {
+    for len in [0, 200, 20_000] {
+        let mut packet = BytesMut::new();
+        let id_at = encode_publish(&mut packet, "a/topic", &vec![0; len], Qos::AtLeastOnce);
+        assert_eq!(topic_of(&packet, id_at), "a/topic");
+    }
+}
+
+#[test]
 fn the_memory_of_a_message_is_given_back_once_nobody_else_reads_it() {
     let frame = Bytes::from_static(b"\x30\x09\x00\x01tsecret");
     let Ok(Packet::Publish(publish)) = read_one(&frame) else {

@@ -70,6 +70,31 @@ fn a_message_that_expired_in_an_outage_is_not_waited_for_in_the_session_that_was
 }
 
 #[test]
+fn messages_around_one_that_expired_in_an_outage_are_sent_again() {
+    for expired in 0..3 {
+        let mut bench = session(|_| {});
+        for number in 0..3 {
+            publish(&mut bench, (number == expired).then_some(T(5)));
+        }
+        bench.write(T(0));
+        bench.lose(ErrorKind::Network, T(1));
+        bench.device.handle_timeout(T(5), &mut bench.budget);
+        bench.device.poll_action();
+        bench.device.handle_link_up();
+        bench.write(T(6));
+        let accepted = Packet::ConnAck {
+            session_present: true,
+            code: 0,
+        };
+        bench.receive(accepted, T(6));
+        let left = (1..=3).filter(|id| *id != expired + 1);
+        // QoS 1 and DUP, topic "a", the id that it had.
+        let again = left.flat_map(|id| [0x3A, 6, 0, 1, b'a', 0, id, b'x']);
+        assert_eq!(bench.write(T(6)), again.collect::<Vec<u8>>());
+    }
+}
+
+#[test]
 fn a_message_that_expires_before_its_turn_to_be_sent_again_is_passed_over() {
     let mut bench = session(|config| config.set_rates(None, Some(1)).unwrap());
     publish(&mut bench, None);

@@ -185,6 +185,11 @@ fn a_tls_setting_that_fails_disables_the_endpoint_whatever_the_error() {
         let text = format!("TLS: a TLS setting of the endpoint failed: {error}");
         assert_eq!(refused.to_string(), text);
     }
+    // What is of that kind already says enough.
+    let mut endpoint = Endpoint::instance("iot-1").unwrap();
+    let own = Error::new(ErrorKind::TlsConfig, Stage::Tls, "the CA data is empty");
+    let failed = endpoint.tls_setting(|_| Err(own.clone()));
+    assert_eq!((failed, endpoint.check()), (Err(own.clone()), Err(own)));
     // What is no matter of TLS leaves it alone.
     let mut endpoint = Endpoint::instance("iot-1").unwrap();
     assert!(endpoint.set_port(0).is_err());
