@@ -8,13 +8,12 @@ use std::collections::VecDeque;
 use std::mem;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
 use super::budgets;
@@ -83,8 +82,8 @@ pub(crate) struct Driver {
     returned: usize,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Duration,
-    /// It has, and the sockets were asked once more after that.
-    has_rung: bool,
+    /// The system was asked what has come since something fell due.
+    has_asked: bool,
 }
 
 /// Tells the device how its dial goes.
@@ -150,7 +149,7 @@ impl Driver {
             returned: 0,
             timer: None,
             timer_at: Duration::MAX,
-            has_rung: false,
+            has_asked: false,
         }
     }
 
@@ -166,28 +165,19 @@ impl Driver {
             self.hand_over_what_waits(now);
         }
         if matches!(wire.connection, Connection::Open(_)) && !self.pauses(now) {
-            match self.read(cx, &mut wire, now) {
-                Poll::Ready(Ok(())) if hub.dispatcher().is_leaving(cx.waker()) => {
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(error)) => {
-                    // Behind a reset that a write met, reading meets an end.
-                    let error = wire.take_failure().unwrap_or(error);
-                    self.lose(Some(error), &mut wire, now);
-                }
-                _ => {}
-            }
-        }
-        if self.rings(now) {
-            // To be called again when the sockets have been asked.
-            let _ = pin!(yield_now()).poll(cx);
-            return Poll::Pending;
+            ready!(self.take_in(cx, &mut wire, now));
         }
         for _ in 0..ROUNDS {
             let now = clock::now();
             let action = {
                 let mut core = hub.lock();
                 core.waker = None;
+                let due = core.device.poll_timeout(now);
+                if due.is_some_and(|due| due <= now) && self.asks(&mut wire) {
+                    drop(core);
+                    ready!(self.take_in(cx, &mut wire, now));
+                    continue;
+                }
                 let budget = core.budget();
                 let mut budget = budgets::lock(&budget);
                 core.device.handle_timeout(now, &mut budget);
@@ -220,10 +210,34 @@ impl Driver {
         Poll::Pending
     }
 
-    /// Whether the timer has just rung. Where the process was stopped for a while it does so before
-    /// the system was asked what has come meanwhile: an answer may be there that was owed until then.
-    fn rings(&mut self, now: Duration) -> bool {
-        now >= self.timer_at && !mem::replace(&mut self.has_rung, true)
+    /// Whether the system must be asked before what is due is done. Where the process was stopped for
+    /// a while, an answer may be there that was owed until then, and the runtime has not heard of it.
+    fn asks(&mut self, wire: &mut Wire) -> bool {
+        let Connection::Open(link) = &mut wire.connection else {
+            return false;
+        };
+        let asks = self.waiting.is_empty() && !self.is_paused && !self.has_asked;
+        if asks {
+            link.ask_system();
+        }
+        self.has_asked |= asks;
+        asks
+    }
+
+    /// Reads. Pending: this thread had better leave the network for callbacks.
+    fn take_in(&mut self, cx: &mut Context<'_>, wire: &mut Wire, now: Duration) -> Poll<()> {
+        match self.read(cx, wire, now) {
+            Poll::Ready(Ok(())) if self.hub.dispatcher().is_leaving(cx.waker()) => {
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(error)) => {
+                // Behind a reset that a write met, reading meets an end.
+                let error = wire.take_failure().unwrap_or(error);
+                self.lose(Some(error), wire, now);
+            }
+            _ => {}
+        }
+        Poll::Ready(())
     }
 
     fn act(&mut self, action: Action, wire: &mut Wire, now: Duration) {
@@ -542,7 +556,7 @@ impl Driver {
 
     /// Sets the timer. `false`: it has rung.
     fn arm(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
-        self.has_rung = false;
+        self.has_asked = false;
         if at != self.timer_at
             && let Some(deadline) = clock::instant(at)
         {

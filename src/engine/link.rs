@@ -134,6 +134,16 @@ impl Link {
         }
     }
 
+    /// Has the next read ask the system, and not the runtime alone.
+    pub(crate) fn ask_system(&mut self) {
+        match self {
+            Self::Plain(stream) => stream.ask_system(),
+            Self::Tls(stream) => stream.get_mut().0.ask_system(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(socket) => socket.inner_mut().ask_system(),
+        }
+    }
+
     /// The socket itself, for its options and its counters.
     pub(crate) fn socket(&self) -> &TcpStream {
         match self {

@@ -14,8 +14,9 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) stream: TcpStream,
-    /// A write has failed: the peer is gone. What it sent before may be there without the runtime
-    /// having heard of it, so that reading asks the system itself.
+    /// Reading asks the system itself, until there is nothing: something may be there that the runtime
+    /// has not heard of. After a write that failed, the peer is gone, and nothing new will come.
+    asks_system: bool,
     has_failed: bool,
 }
 
@@ -23,8 +24,14 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self {
             stream,
+            asks_system: false,
             has_failed: false,
         }
+    }
+
+    /// The next read asks the system, and not the runtime alone.
+    pub(crate) fn ask_system(&mut self) {
+        self.asks_system = true;
     }
 }
 
@@ -34,21 +41,22 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.has_failed {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let socket = SockRef::from(&self.stream);
-        loop {
-            match (&*socket).read(buffer.initialize_unfilled()) {
+        while self.asks_system {
+            let read = (&*SockRef::from(&self.stream)).read(buffer.initialize_unfilled());
+            match read {
                 Ok(len) => {
                     buffer.advance(len);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                Err(_) if self.has_failed => return Poll::Pending,
+                Err(_) => self.asks_system = false,
             }
         }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -80,6 +88,7 @@ impl AsyncWrite for Socket {
             }
         };
         self.has_failed |= sent.is_err();
+        self.asks_system |= self.has_failed;
         Poll::Ready(sent)
     }
 

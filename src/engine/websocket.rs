@@ -153,6 +153,10 @@ impl WebSocket {
         &self.inner
     }
 
+    pub(super) fn inner_mut(&mut self) -> &mut Link {
+        &mut self.inner
+    }
+
     /// Takes what the socket has. 0 is its end.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = [0; READ_LEN];
