@@ -19,6 +19,24 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+fn start_driver() -> Option<(Child, u16)> {
+    let mut driver = Command::new("chromedriver")
+        .args(["--port=0", "--log-level=SEVERE"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let port = lines.map(Result::unwrap).find_map(|line| {
+        let rest = line.split("successfully on port ").nth(1)?;
+        rest.trim_end_matches('.').parse().ok()
+    });
+    if port.is_none() {
+        let _ = driver.wait();
+    }
+    Some((driver, port?))
+}
+
 impl Browser {
     /// Starts one, or says plainly what is missing.
     pub(crate) fn start() -> Option<Self> {
@@ -31,18 +49,10 @@ impl Browser {
                 return None;
             }
         }
-        let mut driver = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=SEVERE"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.map(Result::unwrap).find_map(|line| {
-            let rest = line.split("successfully on port ").nth(1)?;
-            rest.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let address = SocketAddr::from(([127, 0, 0, 1], port.unwrap()));
+        // It takes a free port for IPv4 and then the same one for IPv6, and ends if that is not free.
+        let started = (0..10).find_map(|_| start_driver());
+        let (driver, port) = started.expect("chromedriver finds no port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self {
             driver,

@@ -46,11 +46,7 @@ if not subscribed.wait(15):
     sys.exit("the package never subscribes")
 print("subscribed")
 finished = done.wait(15)
-try:
-    device.disconnect()
-except OSError as error:
-    # Its threads write to the TLS socket without a lock, and now and then one fails.
-    print("the package fails to disconnect:", error, file=sys.stderr)
 sys.stdout.flush()
-# The package's threads outlive the connection.
+# Without its disconnect(): its threads share the TLS socket without a lock, so that now and then it
+# fails or waits for ever. They outlive the connection, too.
 os._exit(0 if finished else 1)
