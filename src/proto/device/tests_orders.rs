@@ -35,6 +35,18 @@ fn suback(bench: &mut Bench, id: u16, code: u8) {
     bench.receive(Packet::SubAck { id, codes }, T(0));
 }
 
+/// The attempt that has begun is accepted, and the session was kept.
+fn go_on(bench: &mut Bench, now: Duration) {
+    assert_eq!(bench.device.poll_action(), Some(Action::Dial));
+    bench.device.handle_link_up();
+    bench.write(now);
+    let accepted = Packet::ConnAck {
+        session_present: true,
+        code: 0,
+    };
+    bench.receive(accepted, now);
+}
+
 /// Does what is due in each of these seconds, and answers the pings. Nothing ends the connection.
 fn stays(bench: &mut Bench, seconds: std::ops::Range<u64>) {
     for second in seconds {
@@ -54,15 +66,7 @@ fn a_message_that_expired_in_an_outage_is_not_waited_for_in_the_session_that_was
     bench.lose(ErrorKind::Network, T(1));
     bench.device.handle_timeout(T(6), &mut bench.budget);
     assert_eq!(bench.told().1, [(token, Some(ErrorKind::Expired))]);
-    // It was due before: this is the attempt.
-    assert_eq!(bench.device.poll_action(), Some(Action::Dial));
-    bench.device.handle_link_up();
-    bench.write(T(6));
-    let accepted = Packet::ConnAck {
-        session_present: true,
-        code: 0,
-    };
-    bench.receive(accepted, T(6));
+    go_on(&mut bench, T(6));
     assert!(bench.write(T(6)).is_empty(), "it is not sent again");
     stays(&mut bench, 7..60);
     publish(&mut bench, None);
@@ -79,14 +83,7 @@ fn messages_around_one_that_expired_in_an_outage_are_sent_again() {
         bench.write(T(0));
         bench.lose(ErrorKind::Network, T(1));
         bench.device.handle_timeout(T(5), &mut bench.budget);
-        bench.device.poll_action();
-        bench.device.handle_link_up();
-        bench.write(T(6));
-        let accepted = Packet::ConnAck {
-            session_present: true,
-            code: 0,
-        };
-        bench.receive(accepted, T(6));
+        go_on(&mut bench, T(6));
         let left = (1..=3).filter(|id| *id != expired + 1);
         // QoS 1 and DUP, topic "a", the id that it had.
         let again = left.flat_map(|id| [0x3A, 6, 0, 1, b'a', 0, id, b'x']);
