@@ -249,6 +249,6 @@ fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
 	fuzz/run
 
-repeat:
-	@sh .ci/deps $(NEEDED_TO_TEST)
-	REPEAT=$${REPEAT:-20} sh tests/repeat.sh
+repeat: deps
+	$(MAKE) --no-print-directory python
+	[ ! -x '$(PYTHON)' ] || export ALIOT_PYTHON='$(PYTHON)'; REPEAT=$${REPEAT:-20} sh tests/repeat.sh
